@@ -1,0 +1,137 @@
+/**
+ * Writes one segment with its IP header into an outgoing packet. Fields come from the TCB; what is not asked for stays
+ * off. The crafter in `craft` is the place for wrong fields, not this.
+ */
+import { seqDiff } from "../base/seq.js";
+import { MILLISECOND, type Micros } from "../base/time.js";
+import { getU16, putU16, putU32 } from "../wire/bytes.js";
+import { addBytes, finish } from "../wire/checksum.js";
+import { PROTOCOL_TCP } from "../wire/ip-packet.js";
+import { OPTION_MSS, OPTION_NOP, OPTION_TIMESTAMPS, OPTION_WINDOW_SCALE } from "../wire/segment.js";
+import { ACK, SYN } from "../wire/tcp-flags.js";
+import type { OutgoingPacket } from "./outgoing-packet.js";
+import type { Tcb } from "./tcb.js";
+
+/** The value of our timestamp clock: milliseconds from a random start (RFC 7323 §5.4: 1 ms to 1 s a tick). */
+export function timestampNow(tcb: Tcb, now: Micros): number {
+  return (Math.floor(now / MILLISECOND) + tcb.ts.offset) >>> 0;
+}
+
+/** Bytes of IP and TCP header without options. */
+export function headerBytes(tcb: Tcb): number {
+  return tcb.local.family === 4 ? 40 : 60;
+}
+
+/**
+ * Writes a segment. `wnd` is the window field as it shall stand; `dataOffset` and `dataLength` name the payload by its
+ * distance from the head of the send queue.
+ */
+export function emitSegment(
+  tcb: Tcb,
+  out: OutgoingPacket,
+  now: Micros,
+  flags: number,
+  seq: number,
+  ack: number,
+  wnd: number,
+  dataOffset: number,
+  dataLength: number,
+  note: string,
+): void {
+  const bytes = out.bytes;
+  const tcp = tcb.local.family === 4 ? 20 : 40;
+  let at = tcp + 20;
+  if ((flags & SYN) !== 0) at = putSynOptions(tcb, bytes, at, (flags & ACK) !== 0, now);
+  else if (tcb.ts.enabled) at = putTimestamps(tcb, bytes, at, (flags & ACK) !== 0, now);
+  tcb.sendQueue.copyOut(dataOffset, bytes, at, dataLength);
+  const length = at + dataLength;
+  putU16(bytes, tcp, tcb.localPort);
+  putU16(bytes, tcp + 2, tcb.remotePort);
+  putU32(bytes, tcp + 4, seq);
+  putU32(bytes, tcp + 8, ack);
+  putU16(bytes, tcp + 12, ((at - tcp) << 10) | flags);
+  putU16(bytes, tcp + 14, wnd);
+  putU16(bytes, tcp + 16, 0);
+  putU16(bytes, tcp + 18, 0);
+  putU16(bytes, tcp + 16, finish(addBytes(tcb.pseudoSum + length - tcp, bytes, tcp, length - tcp)));
+  putIpHeader(tcb, bytes, length);
+  out.length = length;
+  out.note = note;
+  tcb.counters.segmentsOut++;
+}
+
+/** Sets the urgent pointer of a segment that `emitSegment` has just written, and mends its checksum (RFC 1624). */
+export function setUrgentPointer(tcb: Tcb, out: OutgoingPacket, seq: number): void {
+  const tcp = tcb.local.family === 4 ? 20 : 40;
+  const pointer = Math.min(seqDiff(tcb.snd.up, seq), 0xffff);
+  const oldFlags = getU16(out.bytes, tcp + 12);
+  const flags = oldFlags | 0x20;
+  const sum = (~getU16(out.bytes, tcp + 16) & 0xffff) + (~oldFlags & 0xffff) + flags + pointer;
+  putU16(out.bytes, tcp + 12, flags);
+  putU16(out.bytes, tcp + 16, finish(sum));
+  putU16(out.bytes, tcp + 18, pointer);
+}
+
+/** Options of SYN and SYN-ACK, in the order in which Linux writes them. A SYN-ACK repeats only what the SYN offered. */
+function putSynOptions(tcb: Tcb, bytes: Uint8Array, at: number, answer: boolean, now: Micros): number {
+  bytes[at] = OPTION_MSS;
+  bytes[at + 1] = 4;
+  putU16(bytes, at + 2, announcedMss(tcb));
+  at += 4;
+  if (answer ? tcb.ts.enabled : tcb.config.timestamps) at = putTimestamps(tcb, bytes, at, answer, now);
+  if (answer ? tcb.scaling : tcb.config.windowScaling) {
+    bytes[at] = OPTION_NOP;
+    bytes[at + 1] = OPTION_WINDOW_SCALE;
+    bytes[at + 2] = 3;
+    bytes[at + 3] = answer ? tcb.rcv.windShift : offeredShift(tcb);
+    at += 4;
+  }
+  return at;
+}
+
+function putTimestamps(tcb: Tcb, bytes: Uint8Array, at: number, echo: boolean, now: Micros): number {
+  bytes[at] = OPTION_NOP;
+  bytes[at + 1] = OPTION_NOP;
+  bytes[at + 2] = OPTION_TIMESTAMPS;
+  bytes[at + 3] = 10;
+  putU32(bytes, at + 4, timestampNow(tcb, now));
+  putU32(bytes, at + 8, echo ? tcb.ts.recent : 0);
+  return at + 12;
+}
+
+/** The MSS that we announce: what IP can carry to us, less fixed headers (RFC 9293 MUST-67, RFC 6691). */
+export function announcedMss(tcb: Tcb): number {
+  return Math.min(tcb.config.mssBytes, tcb.config.mtuBytes - headerBytes(tcb), 65_535);
+}
+
+/** The smallest shift that lets the 16-bit field express the largest receive buffer (RFC 7323 §2.3: at most 14). */
+export function offeredShift(tcb: Tcb): number {
+  let shift = 0;
+  while (shift < 14 && tcb.config.receiveBufferBytes > 0xffff * 2 ** shift) shift++;
+  return shift;
+}
+
+function putIpHeader(tcb: Tcb, bytes: Uint8Array, length: number): void {
+  if (tcb.local.family === 4) {
+    bytes[0] = 0x45;
+    bytes[1] = tcb.config.tos;
+    putU16(bytes, 2, length);
+    tcb.ipId = (tcb.ipId + 1) & 0xffff;
+    putU16(bytes, 4, tcb.ipId);
+    // Don't Fragment: path MTU discovery (RFC 1191).
+    putU16(bytes, 6, 0x4000);
+    bytes[8] = tcb.config.ttl;
+    bytes[9] = PROTOCOL_TCP;
+    putU16(bytes, 10, 0);
+    tcb.local.write(bytes, 12);
+    tcb.remote.write(bytes, 16);
+    putU16(bytes, 10, finish(addBytes(0, bytes, 0, 20)));
+  } else {
+    putU32(bytes, 0, (6 << 28) | (tcb.config.tos << 20));
+    putU16(bytes, 4, length - 40);
+    bytes[6] = PROTOCOL_TCP;
+    bytes[7] = tcb.config.ttl;
+    tcb.local.write(bytes, 8);
+    tcb.remote.write(bytes, 24);
+  }
+}

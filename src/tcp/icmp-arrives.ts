@@ -1,0 +1,43 @@
+/** ICMP errors passed up by IP (RFC 9293 §3.9.2.2, RFC 5461, RFC 5927). */
+import { seqGe, seqLt } from "../base/seq.js";
+import type { Micros } from "../base/time.js";
+import type { IcmpError, IcmpErrorKind } from "../wire/icmp.js";
+import { EVENT_TROUBLE } from "./event-bits.js";
+import type { Failure } from "./events.js";
+import { fail } from "./set-state.js";
+import type { Tcb } from "./tcb.js";
+
+/**
+ * Acts on an error whose quote names this connection. The quoted sequence number must be of something outstanding, or it is a
+ * guess (RFC 5927 §4.1). Hard errors end a connection attempt alone: a synchronized connection treats them as soft
+ * (RFC 5461 §4.1, RFC 5927 §5.2; RFC 9293 SHLD-26 in later practice. Note: Linux does the same).
+ */
+export function icmpArrives(tcb: Tcb, error: IcmpError, now: Micros): string {
+  if (tcb.state === "CLOSED" || tcb.state === "LISTEN" || tcb.state === "TIME-WAIT") return "ICMP error: nothing is outstanding";
+  if (!(seqGe(error.quotedSeq, tcb.snd.una) && seqLt(error.quotedSeq, tcb.snd.max))) {
+    return "ICMP error dropped: it quotes nothing that is outstanding";
+  }
+  // MUST-55, RFC 6633.
+  if (error.kind === "source-quench") return "ICMP source quench dropped";
+  const failure = FAILURES[error.kind];
+  if (failure === undefined) return "ICMP error noted";
+  tcb.softError = failure;
+  tcb.events |= EVENT_TROUBLE;
+  const opening = tcb.state === "SYN-SENT" || (tcb.state === "SYN-RECEIVED" && !tcb.passive);
+  if (!opening || !HARD.has(error.kind)) return "ICMP error noted as soft (MUST-56)";
+  fail(tcb, failure, `ICMP ${error.kind}`, now);
+  return "ICMP error ends the attempt to connect";
+}
+
+const FAILURES: Readonly<Partial<Record<IcmpErrorKind, Failure>>> = {
+  "network-unreachable": "ENETUNREACH",
+  "host-unreachable": "EHOSTUNREACH",
+  "protocol-unreachable": "ECONNREFUSED",
+  "port-unreachable": "ECONNREFUSED",
+  "admin-prohibited": "EHOSTUNREACH",
+  "time-exceeded": "EHOSTUNREACH",
+  "parameter-problem": "EHOSTUNREACH",
+};
+
+/** RFC 9293 SHLD-26: unreachable codes 2 to 4 and what means the same. */
+const HARD: ReadonlySet<IcmpErrorKind> = new Set(["protocol-unreachable", "port-unreachable", "admin-prohibited"]);

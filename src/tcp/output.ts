@@ -1,0 +1,244 @@
+/**
+ * What goes out and when: SYN and FIN in their place in the sequence space, new data as far as the peer's window, the
+ * congestion window, Nagle and silly-window avoidance allow (RFC 9293 §3.8.6.2.1), repetitions, probes, and last the bare ACK.
+ */
+import { seqAdd, seqDiff, seqGe, seqGt, seqLt, seqMax } from "../base/seq.js";
+import { type Micros, NEVER } from "../base/time.js";
+import { ACK, FIN, PSH, RST, SYN } from "../wire/tcp-flags.js";
+import { emitSegment, setUrgentPointer } from "./emit.js";
+import type { OutgoingPacket } from "./outgoing-packet.js";
+import type { Tcb } from "./tcb.js";
+
+/** Writes the next segment that is due into `out`; false when there is none. Call until false after every input. */
+export function pollTransmit(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
+  const pending = tcb.pending;
+  if (pending.rst) return sendReset(tcb, now, out);
+  if (pending.strayReset) return sendStrayReset(tcb, now, out);
+  switch (tcb.state) {
+    case "CLOSED":
+    case "LISTEN":
+      return false;
+    case "SYN-SENT":
+    case "SYN-RECEIVED":
+      if (tcb.snd.nxt === tcb.iss) return sendSyn(tcb, now, out);
+      break;
+    case "TIME-WAIT":
+    case "FIN-WAIT-2":
+      break;
+    default:
+      if (pending.probe) return sendProbe(tcb, now, out);
+      if (pending.retransmit) {
+        pending.retransmit = false;
+        const outstanding = seqDiff(tcb.snd.max, tcb.snd.una);
+        if (outstanding > 0)
+          return sendData(tcb, now, out, tcb.snd.una, Math.min(outstanding, tcb.snd.mss), "fast retransmission");
+      }
+      if (sendNewData(tcb, now, out)) return true;
+  }
+  return pending.ack && sendAck(tcb, now, out);
+}
+
+/** Asks for an ACK at the next `pollTransmit`; a segment that goes out anyway carries it. */
+export function askForAck(tcb: Tcb, reason: string): void {
+  if (!tcb.pending.ack) tcb.pending.ackReason = reason;
+  tcb.pending.ack = true;
+}
+
+/** Starts the retransmission timer with the present back-off (RFC 6298 §5.1, 5.3, 5.5). */
+export function startRetransmission(tcb: Tcb, now: Micros): void {
+  tcb.timers.retransmission = now + tcb.rtt.backedOff(tcb.backoffs);
+}
+
+/**
+ * Moves the right edge on as far as the buffer allows and silly-window avoidance wants (RFC 9293 §3.8.6.2.2), and gives the
+ * window field. The edge never goes back: data up to it is taken, though scaling may not express it exactly (RFC 7323 §2.4).
+ */
+function advertise(tcb: Tcb, shift: number): number {
+  const rcv = tcb.rcv;
+  const space = tcb.receiveSpace;
+  const offered = seqDiff(rcv.adv, rcv.nxt);
+  const step = Math.min(tcb.config.receiveBufferBytes >>> 1, tcb.snd.mss);
+  let wnd = offered;
+  if (space >= offered + step || space - offered >= tcb.config.receiveBufferBytes >>> 1) wnd = space;
+  const unit = 2 ** shift;
+  // Rounding down would take the edge back by less than a unit; rounding up at every ACK would let it creep past the buffer.
+  const roundUp = wnd === offered && Math.ceil(offered / unit) * unit <= space + unit;
+  const field = Math.min(roundUp ? Math.ceil(wnd / unit) : Math.floor(wnd / unit), 0xffff);
+  const edge = seqAdd(rcv.nxt, field * unit);
+  if (seqGt(edge, rcv.adv)) rcv.adv = edge;
+  return field;
+}
+
+/** Whether a bare ACK would tell the peer of a window worth knowing: the user has read much since the last one. */
+export function windowUpdateDue(tcb: Tcb): boolean {
+  const offered = tcb.receiveWindow;
+  const gain = tcb.receiveSpace - offered;
+  return gain >= Math.min(2 * tcb.snd.mss, tcb.config.receiveBufferBytes >>> 1) && (offered === 0 || gain >= offered);
+}
+
+function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
+  const repeated = tcb.snd.max !== tcb.iss;
+  const answer = tcb.state === "SYN-RECEIVED";
+  const field = advertise(tcb, 0);
+  tcb.snd.nxt = seqAdd(tcb.iss, 1);
+  tcb.snd.max = seqMax(tcb.snd.max, tcb.snd.nxt);
+  if (repeated) tcb.timing = false;
+  else startTiming(tcb, now);
+  const note = answer ? (repeated ? NOTE_SYN_ACK_AGAIN : NOTE_SYN_ACK) : repeated ? NOTE_SYN_AGAIN : NOTE_SYN;
+  emitSegment(tcb, out, now, answer ? SYN | ACK : SYN, tcb.iss, answer ? tcb.rcv.nxt : 0, field, 0, 0, note);
+  acknowledged(tcb);
+  if (repeated) tcb.counters.retransmits++;
+  startRetransmission(tcb, now);
+  return true;
+}
+
+const NOTE_SYN = "open: tells our initial sequence number";
+const NOTE_SYN_AGAIN = "SYN again: no answer yet";
+const NOTE_SYN_ACK = "takes the SYN and opens our direction in the same segment";
+const NOTE_SYN_ACK_AGAIN = "SYN-ACK again: the third segment has not come";
+
+/** Sends what lies between SND.NXT and the end of the queue, FIN included, if one of the conditions to send holds. */
+function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
+  const snd = tcb.snd;
+  const queued = seqDiff(tcb.dataEnd, snd.nxt);
+  // Beyond the data only FIN is left; beyond FIN nothing.
+  if (queued < 0 || (queued === 0 && !tcb.finQueued)) return false;
+  const allowed = Math.min(snd.wnd, tcb.congestion.cwnd) - seqDiff(snd.nxt, snd.una);
+  const length = Math.min(queued, allowed, snd.mss);
+  const again = seqLt(snd.nxt, snd.max);
+  const finRoom = tcb.finQueued && length === queued && snd.wnd - seqDiff(snd.nxt, snd.una) > queued;
+  if (length <= 0 && !finRoom) {
+    if (length <= 0 && snd.wnd - seqDiff(snd.nxt, snd.una) <= 0) startPersist(tcb, now);
+    return false;
+  }
+  if (!again && !mayShip(tcb, length, queued, finRoom)) {
+    if (length < queued) startPersist(tcb, now);
+    return false;
+  }
+  return sendData(tcb, now, out, snd.nxt, length, again ? "retransmission after time-out" : "");
+}
+
+/** Silly-window avoidance of the sender and Nagle (RFC 9293 §3.8.6.2.1, §3.7.4). */
+function mayShip(tcb: Tcb, length: number, queued: number, fin: boolean): boolean {
+  const snd = tcb.snd;
+  if (length >= snd.mss || fin) return true;
+  const idle = snd.nxt === snd.una;
+  if (length === queued && (idle || tcb.config.noDelay)) return true;
+  return length < queued && (idle || tcb.config.noDelay) && length * 2 >= snd.maxWnd;
+}
+
+/** Sends `length` queued bytes from `seq`, with FIN when they reach it. */
+function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, seq: number, length: number, note: string): boolean {
+  const snd = tcb.snd;
+  const start = tcb.dataStart;
+  // A repetition may begin at FIN, or end in it: FIN is a flag, not a byte.
+  const offset = seqDiff(seq, start);
+  const data = Math.max(0, Math.min(length, tcb.sendQueue.length - offset));
+  const last = offset + data >= tcb.sendQueue.length;
+  const fin = tcb.finQueued && last && finMayGo(tcb, seq, data);
+  let flags = ACK;
+  if (fin) flags |= FIN;
+  if (data > 0 && last) flags |= PSH;
+  const end = seqAdd(seq, data + (fin ? 1 : 0));
+  const again = seqLt(seq, snd.max);
+  if (note === "") note = data === 0 ? NOTE_FIN : fin ? NOTE_DATA_FIN : "";
+  emitSegment(tcb, out, now, flags, seq, tcb.rcv.nxt, advertise(tcb, tcb.rcv.windShift), offset, data, note);
+  if (tcb.urgentOut && seqGt(snd.up, seq)) setUrgentPointer(tcb, out, seq);
+  acknowledged(tcb);
+  if (again) {
+    tcb.counters.retransmits++;
+    tcb.timing = false;
+  } else if (!tcb.timing) {
+    startTiming(tcb, now, end);
+  }
+  if (seqGt(end, snd.nxt)) snd.nxt = end;
+  snd.max = seqMax(snd.max, end);
+  if (tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
+  tcb.timers.persist = NEVER;
+  return true;
+}
+
+const NOTE_FIN = "close: no more data from us";
+const NOTE_DATA_FIN = "the last data, and no more from us";
+
+/** FIN takes a place in the window like any byte (RFC 9293 §3.4); one that was sent before may be sent again. */
+function finMayGo(tcb: Tcb, seq: number, data: number): boolean {
+  if (tcb.state === "ESTABLISHED" || tcb.state === "CLOSE-WAIT") return false;
+  const fin = seqAdd(seq, data);
+  return seqLt(fin, tcb.snd.max) || seqDiff(fin, tcb.snd.una) < tcb.snd.wnd;
+}
+
+/** One byte (or FIN) beyond the window, to hear of its reopening (RFC 9293 §3.8.6.1). SND.NXT stays where it is. */
+function sendProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
+  tcb.pending.probe = false;
+  const snd = tcb.snd;
+  // A window too small to be worth a segment of its own was waited out long enough: fill it (the override time-out).
+  const room = Math.min(snd.wnd, snd.mss, seqDiff(tcb.dataEnd, snd.una));
+  if (room > 0) return sendData(tcb, now, out, snd.una, room, "fills a small window after waiting");
+  const offset = seqDiff(snd.una, tcb.dataStart);
+  const data = Math.min(1, tcb.sendQueue.length - offset);
+  if (data <= 0 && !tcb.finQueued) return false;
+  const flags = data > 0 ? ACK : ACK | FIN;
+  emitSegment(tcb, out, now, flags, snd.una, tcb.rcv.nxt, advertise(tcb, tcb.rcv.windShift), offset, data, NOTE_PROBE);
+  acknowledged(tcb);
+  snd.max = seqMax(snd.max, seqAdd(snd.una, 1));
+  tcb.timing = false;
+  tcb.counters.zeroWindowProbes++;
+  return true;
+}
+
+const NOTE_PROBE = "zero-window probe: is there room again?";
+
+function sendAck(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
+  // A bare ACK carries SND.NXT; after a time-out SND.MAX, or the peer takes it for an old one.
+  emitSegment(tcb, out, now, ACK, tcb.snd.max, tcb.rcv.nxt, advertise(tcb, tcb.rcv.windShift), 0, 0, tcb.pending.ackReason);
+  acknowledged(tcb);
+  return true;
+}
+
+/** RST of ABORT (RFC 9293 §3.10.5), or because data came that nobody will read (SHLD-3). */
+function sendReset(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
+  tcb.pending.rst = false;
+  // It must hit the peer's RCV.NXT (RFC 5961 §3): with a closed window a probe's byte was not taken.
+  const seq = tcb.snd.wnd === 0 ? tcb.snd.una : tcb.snd.max;
+  emitSegment(tcb, out, now, RST | ACK, seq, tcb.rcv.nxt, 0, 0, 0, tcb.pending.rstReason);
+  return true;
+}
+
+function sendStrayReset(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
+  tcb.pending.strayReset = false;
+  emitSegment(tcb, out, now, RST, tcb.pending.strayResetSeq, 0, 0, 0, 0, "it acknowledges what we never sent");
+  return true;
+}
+
+/** Every segment with ACK tells all there is to tell. */
+function acknowledged(tcb: Tcb): void {
+  tcb.pending.ack = false;
+  tcb.pending.ackReason = "";
+  tcb.timers.delayedAck = NEVER;
+  tcb.unackedBytes = 0;
+  tcb.ts.lastAckSent = tcb.rcv.nxt;
+}
+
+function startTiming(tcb: Tcb, now: Micros, end = tcb.snd.nxt): void {
+  tcb.timing = true;
+  tcb.timedEnd = end;
+  tcb.timedAt = now;
+}
+
+/**
+ * Something waits, nothing is outstanding that a retransmission timer watches: the persist timer probes the window, or
+ * overrides silly-window avoidance (RFC 9293 §3.8.6.1, SHLD-29: the first after one RTO).
+ */
+function startPersist(tcb: Tcb, now: Micros): void {
+  const timers = tcb.timers;
+  if (timers.persist !== NEVER || timers.retransmission !== NEVER) return;
+  const delay = tcb.rtt.backedOff(tcb.backoffs);
+  timers.persist = now + delay;
+  tcb.observer?.timer(tcb.owner, "persist", "start", delay, "the peer's window is too small to send", now);
+}
+
+/** Whether all that was queued, FIN included, has been sent at least once. */
+export function allSent(tcb: Tcb): boolean {
+  return seqGe(tcb.snd.max, seqAdd(tcb.dataEnd, tcb.finQueued ? 1 : 0));
+}

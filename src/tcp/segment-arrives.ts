@@ -1,0 +1,286 @@
+/**
+ * SEGMENT ARRIVES (RFC 9293 §3.10.7), in the RFC's order: LISTEN, SYN-SENT, and the eight steps of all other states. The
+ * CLOSED state has no TCB; its answer is the stack's. Each function returns what was made of the segment, in a few
+ * constant words; nothing that a peer sends throws.
+ */
+import { seqAdd, seqGe, seqGt, seqInRange, seqLe, seqLt } from "../base/seq.js";
+import { MILLISECOND, type Micros } from "../base/time.js";
+import type { Segment } from "../wire/segment.js";
+import { ACK, RST, SYN, URG } from "../wire/tcp-flags.js";
+import { processAck } from "./ack-arrives.js";
+import { challengeAck, outOfWindowAck } from "./challenge-ack.js";
+import { offeredShift } from "./emit.js";
+import { EVENT_URGENT } from "./event-bits.js";
+import { askForAck } from "./output.js";
+import { fail, setState, startTimeWait } from "./set-state.js";
+import type { Tcb } from "./tcb.js";
+import { processFin, processText } from "./text-arrives.js";
+import { setEffectiveMss } from "./user-calls.js";
+
+/** A segment for this connection. */
+export function segmentArrives(tcb: Tcb, seg: Segment, now: Micros): string {
+  tcb.counters.segmentsIn++;
+  tcb.lastReceiveAt = now;
+  switch (tcb.state) {
+    case "CLOSED":
+      return "dropped: the connection is closed";
+    case "LISTEN":
+      return listen(tcb, seg, now);
+    case "SYN-SENT":
+      return synSent(tcb, seg, now);
+    default:
+      return otherStates(tcb, seg, now);
+  }
+}
+
+/** Counts and tells a segment that is dropped. */
+export function drop(tcb: Tcb, reason: string, now: Micros): string {
+  tcb.observer?.drop(tcb.owner, reason, now);
+  return reason;
+}
+
+// §3.10.7.2 LISTEN STATE. RST and ACK were answered by the stack, which makes a TCB for a SYN alone.
+function listen(tcb: Tcb, seg: Segment, now: Micros): string {
+  takeSyn(tcb, seg, now);
+  // Third: other control or text of the SYN. Note: Linux drops text on a SYN without Fast Open, as we do; the peer repeats it.
+  setState(tcb, "SYN-RECEIVED", "rcv SYN", now);
+  return "SYN: half-open, waits in the SYN queue";
+}
+
+// §3.10.7.3 SYN-SENT STATE
+function synSent(tcb: Tcb, seg: Segment, now: Micros): string {
+  const snd = tcb.snd;
+  const hasAck = (seg.flags & ACK) !== 0;
+  // First, check the ACK bit.
+  if (hasAck && (seqLe(seg.ack, tcb.iss) || seqGt(seg.ack, snd.max))) {
+    if (seg.flags & RST) return drop(tcb, "dropped: RST with a wrong acknowledgment", now);
+    return strayReset(tcb, seg, "wrong acknowledgment in SYN-SENT: answered with RST", now);
+  }
+  // Second, check the RST bit.
+  if (seg.flags & RST) {
+    if (!hasAck) return drop(tcb, "dropped: RST without acknowledgment in SYN-SENT", now);
+    fail(tcb, "ECONNREFUSED", "rcv RST: connection refused", now);
+    return "connection refused";
+  }
+  // Fourth, check the SYN bit. Fifth, if neither SYN nor RST is set, drop.
+  if ((seg.flags & SYN) === 0) return drop(tcb, "dropped: no SYN in SYN-SENT", now);
+  takeSyn(tcb, seg, now);
+  if (!hasAck) {
+    // Simultaneous open: our SYN goes out again, with the ACK (MUST-10).
+    snd.nxt = tcb.iss;
+    setState(tcb, "SYN-RECEIVED", "rcv SYN: simultaneous open", now);
+    return "SYN: simultaneous open";
+  }
+  setState(tcb, "ESTABLISHED", "rcv SYN,ACK", now);
+  acceptWindow(tcb, seg, now);
+  askForAck(tcb, "third segment: both directions work");
+  // Text and FIN may ride on the SYN-ACK: on with the sixth step.
+  return textSteps(tcb, seg, now, "SYN,ACK: connected");
+}
+
+// §3.10.7.4 OTHER STATES
+function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
+  const snd = tcb.snd;
+  // RFC 7323 §5.3 R1: PAWS comes before the sequence check.
+  if (tcb.ts.enabled && (seg.flags & RST) === 0) {
+    if (!seg.hasTimestamps) return drop(tcb, "dropped: no timestamp on a connection that uses them", now);
+    if (pawsRejects(tcb, seg, now)) {
+      tcb.counters.pawsDrops++;
+      askForAck(tcb, "answers an old duplicate (PAWS)");
+      return drop(tcb, "dropped: old duplicate (PAWS)", now);
+    }
+  }
+  // First, check the sequence number.
+  if (!acceptable(tcb, seg)) {
+    if (seg.flags & RST) return drop(tcb, "dropped: RST outside the window", now);
+    return unacceptable(tcb, seg, now);
+  }
+  // RFC 7323 §4.3: TS.Recent follows segments that cover the last ACK sent.
+  if (tcb.ts.enabled && seg.hasTimestamps && seqLe(seg.seq, tcb.ts.lastAckSent)) {
+    tcb.ts.recent = seg.tsVal;
+    tcb.ts.recentAt = now;
+  }
+  // Second, check the RST bit (RFC 5961 §3.2: exact, or challenged).
+  if (seg.flags & RST) {
+    if (seg.seq === tcb.rcv.nxt) return reset(tcb, now);
+    return challengeAck(tcb, "RST in the window but not exact: challenged", now);
+  }
+  // Fourth, check the SYN bit (RFC 5961 §4.2).
+  if (seg.flags & SYN) {
+    if (tcb.state !== "SYN-RECEIVED") return challengeAck(tcb, "SYN on a synchronized connection: challenged", now);
+    // RFC 9293 §3.10.7.4: a passive open goes back to LISTEN, that is, this half-open connection is forgotten.
+    if (tcb.passive) {
+      setState(tcb, "LISTEN", "rcv SYN in the window", now);
+      return "SYN in the window: back to LISTEN";
+    }
+    // A SYN-ACK that answers ours in a simultaneous open comes below the window; this one is none.
+    return challengeAck(tcb, "SYN in the window: challenged", now);
+  }
+  // Fifth, check the ACK field.
+  if ((seg.flags & ACK) === 0) return drop(tcb, "dropped: no ACK", now);
+  if (tcb.state === "SYN-RECEIVED") {
+    if (!(seqLt(snd.una, seg.ack) && seqLe(seg.ack, snd.max))) return strayReset(tcb, seg, WRONG_ACK, now);
+    if (!tcb.owner.mayEstablish(now)) return drop(tcb, "dropped: the accept queue is full", now);
+    establish(tcb, seg, now);
+  }
+  const verdict = processAck(tcb, seg, now);
+  if (verdict !== "") return verdict;
+  return textSteps(tcb, seg, now, "");
+}
+
+/** Sixth, URG; seventh, the text; eighth, FIN. */
+function textSteps(tcb: Tcb, seg: Segment, now: Micros, note: string): string {
+  if ((seg.flags & URG) !== 0) processUrgent(tcb, seg);
+  if (seg.len === 0 || (seg.flags & (ACK | SYN)) === SYN) return note;
+  const text = processText(tcb, seg, now);
+  const fin = processFin(tcb, now);
+  if (fin !== "") return fin;
+  return text !== "" ? text : note;
+}
+
+/** Whether the segment occupies a part of the receive window, by the table of RFC 9293 §3.10.7.4. */
+function acceptable(tcb: Tcb, seg: Segment): boolean {
+  const nxt = tcb.rcv.nxt;
+  const wnd = tcb.receiveWindow;
+  if (wnd === 0) {
+    // MUST-66 and §3.10.7.4: with a closed window ACK, RST and URG of the segment at RCV.NXT still count, its text does not.
+    return seg.seq === nxt;
+  }
+  if (seg.len === 0) return seqInRange(seg.seq, nxt, wnd);
+  return seqInRange(seg.seq, nxt, wnd) || seqInRange(seqAdd(seg.seq, seg.len - 1), nxt, wnd);
+}
+
+function unacceptable(tcb: Tcb, seg: Segment, now: Micros): string {
+  if (tcb.state === "SYN-RECEIVED" && (seg.flags & SYN) !== 0 && seg.seq === tcb.irs) {
+    if (seg.flags & ACK) {
+      // Simultaneous open: the peer's SYN,ACK repeats its SYN below our window; its ACK is what we wait for.
+      if (!seqLt(tcb.snd.una, seg.ack) || !seqLe(seg.ack, tcb.snd.max)) return strayReset(tcb, seg, WRONG_ACK, now);
+      establish(tcb, seg, now);
+      processAck(tcb, seg, now);
+      askForAck(tcb, "answers the SYN,ACK of a simultaneous open");
+      return "SYN,ACK: connected both ways at once";
+    }
+    // The peer has not heard our SYN-ACK. A bare ACK, as the RFC has it, would not help it. Note: Linux does the same.
+    tcb.snd.nxt = tcb.iss;
+    return "SYN again: SYN-ACK is repeated";
+  }
+  if (tcb.rcv.finSeen && seqGt(tcb.rcv.nxt, tcb.rcv.fin)) return repeatedFin(tcb, seg, now);
+  if (seg.len > 0) {
+    askForAck(tcb, "answers a segment outside the window");
+    return drop(tcb, "dropped: outside the window", now);
+  }
+  return outOfWindowAck(tcb, now);
+}
+
+/** After the peer's FIN only its repetition can come: the last ACK was lost (RFC 9293 §3.10.7.4, eighth, TIME-WAIT). */
+function repeatedFin(tcb: Tcb, seg: Segment, now: Micros): string {
+  if (seg.len === 0) return outOfWindowAck(tcb, now);
+  askForAck(tcb, "acknowledges the repeated FIN once more");
+  if (tcb.state !== "TIME-WAIT") return "FIN again: acknowledged once more";
+  startTimeWait(tcb, "rcv FIN again: 2 MSL anew", now);
+  return "FIN again: acknowledged once more, the 2MSL wait starts anew";
+}
+
+const WRONG_ACK = "wrong acknowledgment in SYN-RECEIVED: answered with RST";
+
+/** <SEQ=SEG.ACK><CTL=RST>: the sender speaks of a connection that is not this one; ours stays as it is. */
+function strayReset(tcb: Tcb, seg: Segment, note: string, now: Micros): string {
+  tcb.pending.strayReset = true;
+  tcb.pending.strayResetSeq = seg.ack;
+  return drop(tcb, note, now);
+}
+
+/** TS.Recent is newer than the segment's timestamp, and not so old that the clock may have wrapped (RFC 7323 §5.3, §5.5). */
+function pawsRejects(tcb: Tcb, seg: Segment, now: Micros): boolean {
+  return seqLt(seg.tsVal, tcb.ts.recent) && now - tcb.ts.recentAt < PAWS_IDLE;
+}
+
+/** 24 days (RFC 7323 §5.5). */
+const PAWS_IDLE: Micros = 24 * 86_400_000 * MILLISECOND;
+
+/** IRS, RCV.NXT and the options of a SYN. */
+function takeSyn(tcb: Tcb, seg: Segment, now: Micros): void {
+  const { config, rcv, snd, ts } = tcb;
+  tcb.irs = seg.seq;
+  rcv.nxt = seqAdd(seg.seq, 1);
+  rcv.adv = rcv.nxt;
+  rcv.up = rcv.nxt;
+  if (config.windowScaling && seg.windowScale >= 0) {
+    tcb.scaling = true;
+    // RFC 7323 §2.3: a shift beyond 14 is taken as 14.
+    snd.windShift = Math.min(seg.windowScale, 14);
+    rcv.windShift = offeredShift(tcb);
+  }
+  if (config.timestamps && seg.hasTimestamps) {
+    ts.enabled = true;
+    ts.recent = seg.tsVal;
+    ts.recentAt = now;
+  }
+  // Our SYN announced 64 KiB at the most: what it promised stands (SYN-SENT), or will be promised by the SYN-ACK.
+  if (tcb.state === "SYN-SENT") rcv.adv = seqAdd(rcv.nxt, Math.min(config.receiveBufferBytes, 0xffff));
+  setEffectiveMss(tcb, seg.mss);
+  // The window of a SYN is never scaled (RFC 7323 §2.2).
+  snd.wnd = seg.wnd;
+  snd.maxWnd = seg.wnd;
+  snd.wl1 = seg.seq;
+  snd.wl2 = seg.ack;
+}
+
+/** SYN-RECEIVED to ESTABLISHED (fifth step), and at once on to FIN-WAIT-1 if CLOSE was called meanwhile. */
+function establish(tcb: Tcb, seg: Segment, now: Micros): void {
+  setState(tcb, "ESTABLISHED", "rcv ACK of SYN", now);
+  const shift = (seg.flags & SYN) !== 0 ? 0 : tcb.snd.windShift;
+  tcb.snd.wnd = seg.wnd << shift;
+  tcb.snd.maxWnd = Math.max(tcb.snd.maxWnd, tcb.snd.wnd);
+  tcb.snd.wl1 = seg.seq;
+  tcb.snd.wl2 = seg.ack;
+  if (tcb.finQueued) setState(tcb, "FIN-WAIT-1", "CLOSE was called before", now);
+}
+
+/** The ACK of our SYN in SYN-SENT. */
+function acceptWindow(tcb: Tcb, seg: Segment, now: Micros): void {
+  processAck(tcb, seg, now);
+  if (tcb.finQueued) setState(tcb, "FIN-WAIT-1", "CLOSE was called before", now);
+}
+
+/** RST at RCV.NXT (second step). */
+function reset(tcb: Tcb, now: Micros): string {
+  switch (tcb.state) {
+    case "SYN-RECEIVED":
+      if (tcb.passive) {
+        setState(tcb, "LISTEN", "rcv RST", now);
+        return "RST: half-open connection forgotten, back to LISTEN";
+      }
+      fail(tcb, "ECONNREFUSED", "rcv RST: connection refused", now);
+      return "connection refused";
+    case "CLOSING":
+    case "LAST-ACK":
+      setState(tcb, "CLOSED", "rcv RST", now);
+      return "RST: closed";
+    case "TIME-WAIT":
+      // RFC 1337, fix F1: RST must not cut TIME-WAIT short.
+      return drop(tcb, "dropped: RST in TIME-WAIT (RFC 1337)", now);
+    default:
+      fail(tcb, "ECONNRESET", "rcv RST: connection reset by the peer", now);
+      return "connection reset by the peer";
+  }
+}
+
+/** RCV.UP follows the furthest urgent pointer; it names the byte after the urgent data (RFC 9293 §3.8.5, MUST-62). */
+function processUrgent(tcb: Tcb, seg: Segment): void {
+  switch (tcb.state) {
+    case "ESTABLISHED":
+    case "FIN-WAIT-1":
+    case "FIN-WAIT-2": {
+      const up = seqAdd(seg.seq, seg.up);
+      if (seqGt(up, tcb.rcv.up) && seqGe(up, tcb.rcv.nxt)) {
+        tcb.rcv.up = up;
+        tcb.urgentIn = true;
+        tcb.events |= EVENT_URGENT;
+      }
+      break;
+    }
+    default:
+      break;
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * The transmission control block (RFC 9293 §3.3.1): all that one connection knows. Data only; what is done with it stands in
+ * `user-calls.ts`, `segment-arrives.ts`, `timeouts.ts` and `output.ts`.
+ *
+ *       acknowledged │    outstanding    │  may be sent  │ not yet allowed
+ *   ─────────────────┼───────────────────┼───────────────┼────────────────
+ *                 SND.UNA             SND.NXT      SND.UNA+SND.WND
+ *
+ *   SND.MAX is the highest SND.NXT ever was: after a time-out SND.NXT goes back to SND.UNA, and UNA ≤ NXT ≤ MAX.
+ */
+import { ByteRing } from "../base/byte-ring.js";
+import { RangeSet } from "../base/range-set.js";
+import { seqAdd, seqDiff } from "../base/seq.js";
+import { type Micros, NEVER } from "../base/time.js";
+import type { IpAddress } from "../wire/address.js";
+import type { ConnectionConfig } from "./config.js";
+import type { CongestionControl } from "./congestion.js";
+import type { Connection } from "./connection.js";
+import type { ConnectionObserver, Failure } from "./events.js";
+import { RttEstimator } from "./rtt.js";
+import type { State } from "./state.js";
+
+export class SendVariables {
+  una = 0;
+  nxt = 0;
+  /** In bytes, scaled. */
+  wnd = 0;
+  up = 0;
+  wl1 = 0;
+  wl2 = 0;
+  max = 0;
+  /** Effective send size (RFC 9293 MUST-16): payload bytes a segment, options already taken off. */
+  mss = 536;
+  windShift = 0;
+  /** Max(SND.WND) of RFC 9293 §3.8.6.2.1. */
+  maxWnd = 0;
+}
+
+export class ReceiveVariables {
+  nxt = 0;
+  up = 0;
+  /** The right edge that was advertised: RCV.NXT + RCV.WND as the peer knows it. Never goes back (SHLD-14). */
+  adv = 0;
+  windShift = 0;
+  /** Sequence number of the peer's FIN, valid when `finSeen`. */
+  fin = 0;
+  finSeen = false;
+}
+
+export class TimestampVariables {
+  enabled = false;
+  recent = 0;
+  /** When `recent` was set, for the 24-day rule (RFC 7323 §5.5). */
+  recentAt: Micros = 0;
+  lastAckSent = 0;
+  /** Added to the clock, so that a timestamp does not tell the uptime (RFC 7323 §7.1). */
+  offset = 0;
+}
+
+/** Loss recovery of NewReno (RFC 6582). */
+export class RecoveryVariables {
+  active = false;
+  dupAcks = 0;
+  recover = 0;
+  /** A first partial ACK restarts the retransmission timer, later ones do not (RFC 6582 §3.2 step 3). */
+  partialSeen = false;
+}
+
+/** Deadlines in µs; NEVER when not running. */
+export class Timers {
+  retransmission: Micros = NEVER;
+  persist: Micros = NEVER;
+  delayedAck: Micros = NEVER;
+  timeWait: Micros = NEVER;
+  finWait2: Micros = NEVER;
+}
+
+/** What the next calls of `pollTransmit` have to send besides new data. */
+export class Pending {
+  ack = false;
+  ackReason = "";
+  rst = false;
+  /** RST for a segment of another incarnation; the connection itself lives on. */
+  strayReset = false;
+  strayResetSeq = 0;
+  /** Fast retransmission of the segment at SND.UNA. */
+  retransmit = false;
+  /** Zero-window probe. */
+  probe = false;
+  /** Why the RST goes out. */
+  rstReason = "";
+}
+
+export class Counters {
+  segmentsIn = 0;
+  segmentsOut = 0;
+  /** Payload bytes handed to the user or waiting for it. */
+  bytesReceived = 0;
+  /** Payload bytes that the peer acknowledged. */
+  bytesAcked = 0;
+  retransmits = 0;
+  timeouts = 0;
+  fastRetransmits = 0;
+  dupAcksIn = 0;
+  outOfOrder = 0;
+  challengeAcks = 0;
+  pawsDrops = 0;
+  zeroWindowProbes = 0;
+}
+
+export class Tcb {
+  state: State = "CLOSED";
+  /** Came to SYN-RECEIVED from LISTEN (RFC 9293 MUST-11). */
+  passive = false;
+  readonly owner: Connection;
+  readonly config: ConnectionConfig;
+  readonly local: IpAddress;
+  readonly localPort: number;
+  readonly remote: IpAddress;
+  readonly remotePort: number;
+  /** The part of the pseudo-header's sum that never changes. */
+  readonly pseudoSum: number;
+  observer: ConnectionObserver | undefined;
+
+  iss = 0;
+  irs = 0;
+  readonly snd = new SendVariables();
+  readonly rcv = new ReceiveVariables();
+  readonly ts = new TimestampVariables();
+  readonly recovery = new RecoveryVariables();
+  readonly timers = new Timers();
+  readonly pending = new Pending();
+  readonly counters = new Counters();
+  readonly rtt: RttEstimator;
+  congestion: CongestionControl;
+
+  readonly sendQueue = new ByteRing();
+  readonly receiveQueue = new ByteRing();
+  readonly outOfOrder = new RangeSet();
+
+  /** The user has said that no more data will come: FIN follows the last byte. */
+  finQueued = false;
+  /** The user will not receive any more (CLOSE, not just SHUTDOWN): new data is answered with RST (SHLD-3). */
+  readerGone = false;
+  /** SEND took less than was offered; "writable" is owed. */
+  writeBlocked = false;
+  /** SND.UP is ahead of SND.UNA: urgent data is on its way. */
+  urgentOut = false;
+  /** RCV.UP is ahead of what the user has read. */
+  urgentIn = false;
+  /** Both sides sent the window scale option. */
+  scaling = false;
+
+  /** Expiries of the retransmission timer (or persist timer) in a row. */
+  backoffs = 0;
+  /** When the first of them was started, for R2. */
+  backoffSince: Micros = 0;
+  /** A SYN was repeated: RFC 6298 §5.7 applies when the handshake is done. */
+  synRepeated = false;
+  /** A segment being timed: its end and when it left; `timing` false when there is none. */
+  timing = false;
+  timedEnd = 0;
+  timedAt: Micros = 0;
+  /** Payload bytes received since the last ACK went out. */
+  unackedBytes = 0;
+  /** The largest payload received: the peer's full segment, as far as we can know it. */
+  largestIn = 0;
+  lastChallengeAt: Micros = -NEVER;
+  lastReceiveAt: Micros = 0;
+  ipId: number;
+
+  /** Bits of `event-bits.ts` that the user has not pulled yet. */
+  events = 0;
+  failure: Failure | undefined;
+  softError: Failure | undefined;
+
+  constructor(
+    owner: Connection,
+    config: ConnectionConfig,
+    local: IpAddress,
+    localPort: number,
+    remote: IpAddress,
+    remotePort: number,
+    ipId: number,
+  ) {
+    this.owner = owner;
+    this.config = config;
+    this.local = local;
+    this.localPort = localPort;
+    this.remote = remote;
+    this.remotePort = remotePort;
+    this.pseudoSum = local.wordSum() + remote.wordSum() + 6;
+    this.ipId = ipId;
+    this.rtt = new RttEstimator(config.rtoInitialUs, config.rtoMinUs, config.rtoMaxUs);
+    this.congestion = config.congestion(536, 536);
+  }
+
+  /** RCV.WND: what the peer may still send, as far as it has been told. */
+  get receiveWindow(): number {
+    return seqDiff(this.rcv.adv, this.rcv.nxt);
+  }
+
+  /** Sequence number of the first byte in `sendQueue`. */
+  get dataStart(): number {
+    return this.snd.una === this.iss ? seqAdd(this.iss, 1) : this.snd.una;
+  }
+
+  /** One past the last byte in `sendQueue`: where FIN stands if it is queued. */
+  get dataEnd(): number {
+    return seqAdd(this.dataStart, this.sendQueue.length);
+  }
+
+  /** FlightSize (RFC 5681 §2): sent and not acknowledged. */
+  get flightSize(): number {
+    return seqDiff(this.snd.max, this.snd.una);
+  }
+
+  /** Bytes up to the end of urgent data that the user has not read yet (RFC 9293 MUST-33); 0 or less when there is none. */
+  get urgentBytes(): number {
+    return seqDiff(this.rcv.up, this.rcv.nxt) + this.receiveQueue.length;
+  }
+
+  /** Free bytes of the receive buffer. */
+  get receiveSpace(): number {
+    return Math.max(0, this.config.receiveBufferBytes - this.receiveQueue.length);
+  }
+}

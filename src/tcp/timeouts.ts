@@ -1,0 +1,108 @@
+/** Time-outs (RFC 9293 §3.10.8): retransmission, persist, delayed ACK, 2MSL, and FIN-WAIT-2 without a user. */
+import { type Micros, NEVER } from "../base/time.js";
+import { EVENT_TROUBLE } from "./event-bits.js";
+import { askForAck, startRetransmission } from "./output.js";
+import { fail, setState } from "./set-state.js";
+import { isSynchronized } from "./state.js";
+import type { Tcb } from "./tcb.js";
+import { deadline } from "./user-calls.js";
+
+/** Runs every timer whose deadline has come; calling early does nothing. */
+export function handleTimeout(tcb: Tcb, now: Micros): void {
+  const timers = tcb.timers;
+  if (now < deadline(tcb)) return;
+  if (now >= timers.delayedAck) delayedAck(tcb, now);
+  if (now >= timers.retransmission) retransmissionTimeout(tcb, now);
+  if (now >= timers.persist) persistTimeout(tcb, now);
+  if (now >= timers.finWait2) finWait2Timeout(tcb, now);
+  if (now >= timers.timeWait) timeWaitTimeout(tcb, now);
+}
+
+/** The time of the next timer; NEVER when none runs. */
+export function nextTimeout(tcb: Tcb): Micros {
+  return deadline(tcb);
+}
+
+function delayedAck(tcb: Tcb, now: Micros): void {
+  tcb.timers.delayedAck = NEVER;
+  tcb.observer?.timer(tcb.owner, "delayed-ack", "expire", 0, "acknowledges what has come", now);
+  askForAck(tcb, "delayed ACK");
+}
+
+/** RFC 6298 §5.4–5.7, RFC 5681 §3.1. */
+function retransmissionTimeout(tcb: Tcb, now: Micros): void {
+  const snd = tcb.snd;
+  tcb.timers.retransmission = NEVER;
+  tcb.counters.timeouts++;
+  if (tcb.backoffs === 0) tcb.backoffSince = now - tcb.rtt.backedOff(0);
+  if (givesUp(tcb, now)) return;
+  if (tcb.observer !== undefined) {
+    tcb.observer.timer(tcb.owner, "retransmission", "expire", 0, `no ACK in time, try ${tcb.backoffs + 1} again`, now);
+  }
+  const first = tcb.backoffs === 0;
+  tcb.backoffs++;
+  tcb.timing = false;
+  if (tcb.backoffs === tcb.config.r1Retries) tcb.events |= EVENT_TROUBLE;
+  if (!isSynchronized(tcb.state)) {
+    tcb.synRepeated = true;
+    snd.nxt = tcb.iss;
+    return;
+  }
+  if (snd.wnd === 0) {
+    // The peer took its window back after the data left: from now on it is probed, not blamed on congestion (SHLD-17).
+    snd.nxt = snd.una;
+    tcb.pending.probe = true;
+    startPersistTimer(tcb, now);
+    return;
+  }
+  tcb.congestion.onTimeout(tcb.flightSize, first, now);
+  tcb.recovery.active = false;
+  tcb.recovery.dupAcks = 0;
+  // RFC 6582 §4.2: duplicate ACKs for what is now sent again must not start fast retransmission.
+  tcb.recovery.recover = snd.max;
+  tcb.pending.retransmit = false;
+  snd.nxt = snd.una;
+  startRetransmission(tcb, now);
+}
+
+/** R2 (RFC 9293 §3.8.3, MUST-20, MUST-23), and the bounded repetition of a SYN-ACK. */
+function givesUp(tcb: Tcb, now: Micros): boolean {
+  const since = now - tcb.backoffSince;
+  if (tcb.state === "SYN-RECEIVED" && tcb.passive) {
+    if (tcb.backoffs < tcb.config.synAckRetries) return false;
+    setState(tcb, "LISTEN", "the third segment never came", now);
+    return true;
+  }
+  const limit = isSynchronized(tcb.state) ? tcb.config.r2Us : tcb.config.synTimeoutUs;
+  if (since < limit) return false;
+  fail(tcb, tcb.softError ?? "ETIMEDOUT", "R2: no answer to any repetition", now);
+  return true;
+}
+
+/** RFC 9293 §3.8.6.1: for ever, with growing intervals, as long as the peer answers (MUST-37, SHLD-30). */
+function persistTimeout(tcb: Tcb, now: Micros): void {
+  tcb.timers.persist = NEVER;
+  if (now - tcb.lastReceiveAt >= tcb.config.r2Us && tcb.backoffs > 0) {
+    fail(tcb, "ETIMEDOUT", "R2: no answer to any zero-window probe", now);
+    return;
+  }
+  tcb.observer?.timer(tcb.owner, "persist", "expire", 0, "probes the window", now);
+  tcb.pending.probe = true;
+  tcb.backoffs++;
+  startPersistTimer(tcb, now);
+}
+
+function startPersistTimer(tcb: Tcb, now: Micros): void {
+  tcb.timers.persist = now + tcb.rtt.backedOff(tcb.backoffs);
+}
+
+function finWait2Timeout(tcb: Tcb, now: Micros): void {
+  tcb.timers.finWait2 = NEVER;
+  tcb.observer?.timer(tcb.owner, "fin-wait-2", "expire", 0, "the peer's FIN never came", now);
+  setState(tcb, "CLOSED", "FIN-WAIT-2 without a user lasted too long", now);
+}
+
+function timeWaitTimeout(tcb: Tcb, now: Micros): void {
+  tcb.observer?.timer(tcb.owner, "time-wait", "expire", 0, "2 MSL have passed", now);
+  setState(tcb, "CLOSED", "2 MSL have passed", now);
+}

@@ -1,0 +1,195 @@
+/**
+ * The user calls of RFC 9293 §3.10.1–6 (OPEN, SEND, RECEIVE, CLOSE, ABORT, STATUS), on a TCB. What a caller does wrong throws
+ * RawTcpError with Node's code.
+ */
+import { RawTcpError } from "../base/errors.js";
+import { seqAdd } from "../base/seq.js";
+import { type Micros, NEVER } from "../base/time.js";
+import { startFinWait2 } from "./ack-arrives.js";
+import { headerBytes } from "./emit.js";
+import { EVENT_READABLE } from "./event-bits.js";
+import { askForAck, windowUpdateDue } from "./output.js";
+import { setState } from "./set-state.js";
+import type { Tcb } from "./tcb.js";
+
+/** §3.10.1 OPEN, active: SYN goes out at the next `pollTransmit`. */
+export function openActive(tcb: Tcb, iss: number, now: Micros): void {
+  begin(tcb, iss);
+  setState(tcb, "SYN-SENT", "active OPEN", now);
+}
+
+/** §3.10.1 OPEN, passive: one half-open connection of a listener, for the SYN that has come. */
+export function openPassive(tcb: Tcb, iss: number, now: Micros): void {
+  begin(tcb, iss);
+  tcb.passive = true;
+  setState(tcb, "LISTEN", "passive OPEN", now);
+}
+
+function begin(tcb: Tcb, iss: number): void {
+  tcb.iss = iss;
+  tcb.snd.una = iss;
+  tcb.snd.nxt = iss;
+  tcb.snd.max = iss;
+  tcb.snd.up = iss;
+  tcb.recovery.recover = iss;
+}
+
+/**
+ * §3.10.2 SEND: queues as much of `data[offset, offset + length)` as the send buffer takes, by copy, and returns how many
+ * bytes that were; after less than `length` a "writable" event follows. `urgent` marks the end of it as urgent data.
+ * Throws `EPIPE` after CLOSE or when the connection is gone, `ENOTCONN` before OPEN.
+ */
+export function send(tcb: Tcb, data: Uint8Array, offset: number, length: number, urgent: boolean): number {
+  switch (tcb.state) {
+    case "CLOSED":
+    case "LISTEN":
+      throw new RawTcpError(tcb.failure ?? "ENOTCONN", "SEND: the connection is not open");
+    case "SYN-SENT":
+    case "SYN-RECEIVED":
+    case "ESTABLISHED":
+    case "CLOSE-WAIT":
+      if (!tcb.finQueued) break;
+      throw new RawTcpError("EPIPE", "SEND: the connection is closing");
+    default:
+      throw new RawTcpError("EPIPE", "SEND: the connection is closing");
+  }
+  const room = Math.max(0, tcb.config.sendBufferBytes - tcb.sendQueue.length);
+  const taken = Math.min(length, room);
+  if (taken < length) tcb.writeBlocked = true;
+  if (taken > 0) {
+    tcb.sendQueue.append(data, offset, taken);
+    if (urgent) {
+      tcb.snd.up = tcb.dataEnd;
+      tcb.urgentOut = true;
+    }
+  }
+  return taken;
+}
+
+/**
+ * §3.10.3 RECEIVE: copies at most `length` received bytes into `target` and returns how many. 0 means that nothing is there
+ * now; whether something can still come tells `endOfData`.
+ */
+export function receive(tcb: Tcb, target: Uint8Array, offset: number, length: number): number {
+  const count = Math.min(length, tcb.receiveQueue.length);
+  if (count === 0) return 0;
+  tcb.receiveQueue.copyOut(0, target, offset, count);
+  tcb.receiveQueue.discard(count);
+  if (mayStillReceive(tcb)) {
+    if (windowUpdateDue(tcb)) askForAck(tcb, "window update: the user has read");
+  } else if (tcb.receiveQueue.length === 0 && tcb.outOfOrder.size === 0) {
+    tcb.receiveQueue.release();
+  }
+  if (tcb.urgentIn && tcb.urgentBytes <= 0) tcb.urgentIn = false;
+  return count;
+}
+
+/** All that the peer will ever send has been received by the user. */
+export function endOfData(tcb: Tcb): boolean {
+  if (tcb.receiveQueue.length > 0) return false;
+  if (tcb.state === "CLOSED") return true;
+  return tcb.rcv.finSeen && tcb.rcv.nxt === seqAdd(tcb.rcv.fin, 1);
+}
+
+function mayStillReceive(tcb: Tcb): boolean {
+  return tcb.state === "ESTABLISHED" || tcb.state === "FIN-WAIT-1" || tcb.state === "FIN-WAIT-2";
+}
+
+/**
+ * §3.10.4 CLOSE of our direction alone (POSIX: shutdown SHUT_WR): FIN follows what is queued, receiving goes on. A second
+ * call does nothing.
+ */
+export function shutdown(tcb: Tcb, now: Micros): void {
+  if (tcb.finQueued) return;
+  switch (tcb.state) {
+    case "CLOSED":
+      return;
+    case "LISTEN":
+    case "SYN-SENT":
+      setState(tcb, "CLOSED", "CLOSE", now);
+      return;
+    case "SYN-RECEIVED":
+      // The RFC sends FIN at once if nothing is queued; waiting for the handshake is its other choice, and always right.
+      tcb.finQueued = true;
+      return;
+    case "ESTABLISHED":
+      tcb.finQueued = true;
+      setState(tcb, "FIN-WAIT-1", "CLOSE", now);
+      return;
+    case "CLOSE-WAIT":
+      tcb.finQueued = true;
+      setState(tcb, "LAST-ACK", "CLOSE", now);
+      return;
+    default:
+  }
+}
+
+/**
+ * §3.10.4 CLOSE by a user that will not receive any more (POSIX: close). Data that was received and not read, or that comes
+ * later, is answered with RST, so that the peer knows it was lost (SHLD-3, RFC 2525 §2.17).
+ */
+export function close(tcb: Tcb, now: Micros): void {
+  if (tcb.readerGone) return;
+  tcb.readerGone = true;
+  if (tcb.receiveQueue.length > 0) {
+    if (tcb.state !== "TIME-WAIT" && tcb.state !== "CLOSED") {
+      abortWith(tcb, "CLOSE with unread data", "the user closed without reading all: the peer must know", now);
+    }
+    tcb.receiveQueue.release();
+    return;
+  }
+  shutdown(tcb, now);
+  if (tcb.state === "FIN-WAIT-2") startFinWait2(tcb, now);
+}
+
+/** §3.10.5 ABORT: RST to the peer, everything queued is dropped, CLOSED at once. */
+export function abort(tcb: Tcb, now: Micros): void {
+  abortWith(tcb, "ABORT", "abort: the connection ends at once, both ways", now);
+  tcb.receiveQueue.release();
+}
+
+function abortWith(tcb: Tcb, reason: string, note: string, now: Micros): void {
+  switch (tcb.state) {
+    case "CLOSED":
+      return;
+    case "SYN-RECEIVED":
+    case "ESTABLISHED":
+    case "FIN-WAIT-1":
+    case "FIN-WAIT-2":
+    case "CLOSE-WAIT":
+      tcb.pending.rst = true;
+      tcb.pending.rstReason = note;
+      break;
+    default:
+      // LISTEN, SYN-SENT, CLOSING, LAST-ACK, TIME-WAIT: the TCB is deleted without a word.
+      break;
+  }
+  tcb.failure ??= "ECONNABORTED";
+  tcb.events |= EVENT_READABLE;
+  setState(tcb, "CLOSED", reason, now);
+}
+
+/**
+ * The effective send size and with it the congestion control (RFC 9293 §3.7.1, MUST-15, MUST-16). `peerMss` is the option of
+ * the peer's SYN, -1 when it had none.
+ */
+export function setEffectiveMss(tcb: Tcb, peerMss: number): void {
+  const { config, snd } = tcb;
+  const announced = peerMss >= 0 ? Math.max(peerMss, MIN_MSS) : tcb.local.family === 4 ? 536 : 1220;
+  const optionBytes = tcb.ts.enabled ? 12 : 0;
+  snd.mss = Math.max(1, Math.min(announced, config.mtuBytes - headerBytes(tcb), config.mssBytes) - optionBytes);
+  // RFC 5681 §3.1: after a lost SYN one segment.
+  const window = tcb.synRepeated ? snd.mss : config.initialWindowSegments * snd.mss;
+  tcb.congestion = config.congestion(snd.mss, window);
+}
+
+/** Below this a peer's MSS would make us send more header than data. Note: Linux does the same (TCP_MIN_SND_MSS). */
+const MIN_MSS = 48;
+
+/** Timers of a closed or half-open connection never fire. */
+export function deadline(tcb: Tcb): Micros {
+  const t = tcb.timers;
+  const first = Math.min(t.retransmission, t.persist, t.delayedAck);
+  if (t.timeWait === NEVER && t.finWait2 === NEVER) return first;
+  return Math.min(first, t.timeWait, t.finWait2);
+}
