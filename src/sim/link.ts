@@ -1,0 +1,114 @@
+/** One direction of a wire: delay, rate with a drop-tail queue, and seeded faults. */
+import { chance, randomBelow } from "../base/random.js";
+import { MILLISECOND, type Micros, SECOND } from "../base/time.js";
+import type { SimHost } from "./host.js";
+import type { PacketFate, Simulation } from "./simulation.js";
+
+export interface LinkOptions {
+  /** One-way delay. Default 10 ms. */
+  readonly delayUs?: Micros;
+  /** Added to the delay, uniform in 0…jitter; keeps the order. Default 0. */
+  readonly jitterUs?: Micros;
+  /** Bits a second; 0 is without limit. Default 0. */
+  readonly rateBps?: number;
+  /** Bytes that wait for a limited rate, the packet on the wire included, at the most. Default 256 KiB. */
+  readonly queueBytes?: number;
+  /** Probabilities 0…1 for each packet. */
+  readonly loss?: number;
+  readonly duplicate?: number;
+  readonly reorder?: number;
+  readonly corrupt?: number;
+  /** How much later a reordered packet comes. Default: the delay once more, at least 1 ms. */
+  readonly reorderDelayUs?: Micros;
+}
+
+/** Looks at a packet on its way in; false loses it. For tests and lessons that want one certain packet lost. */
+export type PacketFilter = (bytes: Uint8Array, note: string, index: number) => boolean;
+
+export class Link {
+  readonly options: LinkOptions;
+  filter: PacketFilter | undefined;
+  readonly counters = { packets: 0, bytes: 0, lost: 0, queueFull: 0, duplicated: 0, reordered: 0, corrupted: 0 };
+  readonly #sim: Simulation;
+  readonly #from: SimHost;
+  readonly #to: SimHost;
+  /** When the last byte accepted so far has left. */
+  #busyUntil: Micros = 0;
+  /** No packet that keeps the order arrives before this. */
+  #lastArrival: Micros = 0;
+
+  constructor(sim: Simulation, from: SimHost, to: SimHost, options: LinkOptions) {
+    this.#sim = sim;
+    this.#from = from;
+    this.#to = to;
+    this.options = options;
+  }
+
+  get destination(): SimHost {
+    return this.#to;
+  }
+
+  /** Takes a packet; the bytes are copied. */
+  send(bytes: Uint8Array, length: number, note: string): void {
+    const { loss = 0, duplicate = 0, reorder = 0, corrupt = 0, delayUs = 10 * MILLISECOND, jitterUs = 0 } = this.options;
+    const { random, now } = this.#sim;
+    const packet = bytes.slice(0, length);
+    const index = this.counters.packets++;
+    this.counters.bytes += length;
+    this.#tell("sent", packet, note);
+    if ((this.filter !== undefined && !this.filter(packet, note, index)) || chance(random, loss)) {
+      this.counters.lost++;
+      this.#tell("lost", packet, note);
+      return;
+    }
+    const leaves = this.#transmit(length, now);
+    if (leaves < 0) {
+      this.counters.queueFull++;
+      this.#tell("queue full", packet, note);
+      return;
+    }
+    if (chance(random, corrupt)) {
+      const at = randomBelow(random, length);
+      packet[at] = (packet[at] ?? 0) ^ (1 + randomBelow(random, 255));
+      this.counters.corrupted++;
+      this.#tell("corrupted", packet, note);
+    }
+    let arrives = leaves + delayUs + (jitterUs > 0 ? randomBelow(random, jitterUs + 1) : 0);
+    if (chance(random, reorder)) {
+      arrives += this.options.reorderDelayUs ?? Math.max(delayUs, MILLISECOND);
+      this.counters.reordered++;
+      this.#tell("reordered", packet, note);
+    } else {
+      arrives = Math.max(arrives, this.#lastArrival);
+      this.#lastArrival = arrives;
+    }
+    this.#deliver(packet, arrives, note);
+    if (chance(random, duplicate)) {
+      this.counters.duplicated++;
+      this.#tell("duplicated", packet, note);
+      this.#deliver(packet, arrives, note);
+    }
+  }
+
+  /** When the packet has left, or -1 when the queue has no room for it. */
+  #transmit(length: number, now: Micros): Micros {
+    const { rateBps = 0, queueBytes = 256 * 1024 } = this.options;
+    if (rateBps === 0) return now;
+    const start = Math.max(now, this.#busyUntil);
+    const waitingBytes = ((start - now) * rateBps) / (8 * SECOND);
+    if (waitingBytes > 0 && waitingBytes + length > queueBytes) return -1;
+    this.#busyUntil = start + Math.ceil((length * 8 * SECOND) / rateBps);
+    return this.#busyUntil;
+  }
+
+  #deliver(packet: Uint8Array, at: Micros, note: string): void {
+    this.#sim.schedule(at, () => {
+      this.#tell("arrived", packet, note);
+      this.#to.deliver(packet);
+    });
+  }
+
+  #tell(fate: PacketFate, packet: Uint8Array, note: string): void {
+    this.#sim.witness?.(this.#sim.now, this.#from.name, this.#to.name, fate, packet, note);
+  }
+}

@@ -1,0 +1,31 @@
+/** What a stack is told at its birth. */
+import type { Random } from "../base/random.js";
+import type { ConnectionConfig } from "../tcp/config.js";
+import type { ConnectionObserver } from "../tcp/events.js";
+import type { IpAddress } from "../wire/address.js";
+import type { ChecksumPolicy } from "../wire/segment.js";
+
+/** Reserves local ports outside the stack: from the kernel, so that no other program uses them and no kernel RST kills us. */
+export interface PortHolder {
+  /** Throws an error with a `code` (`EADDRINUSE`, `EACCES`, …) when the port cannot be had. */
+  hold(address: IpAddress, port: number): void;
+  release(address: IpAddress, port: number): void;
+}
+
+export interface StackConfig {
+  /** Secrets, initial sequence numbers and ports come from here. */
+  readonly random: Random;
+  /** Defaults for every connection; `connect` and `listen` may override. */
+  readonly connection?: Partial<ConnectionConfig>;
+  readonly checksums?: ChecksumPolicy;
+  /**
+   * The addresses are the stack's alone (simulation, TUN): segments for closed ports are answered with RST. Otherwise the
+   * kernel shares them, and only ports that the stack holds are spoken for.
+   */
+  readonly ownsAddresses?: boolean;
+  readonly ports?: PortHolder;
+  /** Range of ephemeral ports, both ends included. Default: 49152–65535 (RFC 6335 §6). */
+  readonly ephemeralPorts?: readonly [number, number];
+  /** Watches every connection. */
+  readonly observer?: ConnectionObserver;
+}

@@ -1,0 +1,69 @@
+/** Local ports in use, with the reservation that each holds outside the stack. */
+import { RawTcpError } from "../base/errors.js";
+import type { IpAddress } from "../wire/address.js";
+import { formatEndpoint } from "../wire/address.js";
+import type { PortHolder } from "./config.js";
+
+interface Reservation {
+  readonly address: IpAddress;
+  readonly port: number;
+  users: number;
+}
+
+export class PortRegistry {
+  readonly #holder: PortHolder | undefined;
+  readonly #held = new Map<string, Reservation>();
+  /** Users a port, over all addresses. */
+  readonly #ports = new Map<number, number>();
+  /** Counts changes, so that a watcher can tell cheaply. */
+  changes = 0;
+
+  constructor(holder: PortHolder | undefined) {
+    this.#holder = holder;
+  }
+
+  /** Reserves a port for one more user and returns the key to release it with. Throws what the holder throws. */
+  take(address: IpAddress, port: number): string {
+    const key = formatEndpoint(address, port);
+    const held = this.#held.get(key);
+    if (held !== undefined) {
+      held.users++;
+      return key;
+    }
+    this.#holder?.hold(address, port);
+    this.#held.set(key, { address, port, users: 1 });
+    this.#ports.set(port, (this.#ports.get(port) ?? 0) + 1);
+    this.changes++;
+    return key;
+  }
+
+  /** One more user of a reservation that exists. */
+  share(key: string): void {
+    const held = this.#held.get(key);
+    if (held !== undefined) held.users++;
+  }
+
+  release(key: string): void {
+    const held = this.#held.get(key);
+    if (held === undefined || --held.users > 0) return;
+    this.#held.delete(key);
+    const left = (this.#ports.get(held.port) ?? 1) - 1;
+    if (left > 0) this.#ports.set(held.port, left);
+    else this.#ports.delete(held.port);
+    this.changes++;
+    this.#holder?.release(held.address, held.port);
+  }
+
+  isHeld(port: number): boolean {
+    return this.#ports.has(port);
+  }
+
+  ports(): Iterable<number> {
+    return this.#ports.keys();
+  }
+}
+
+/** "address already in use" with the address named. */
+export function addressInUse(address: IpAddress, port: number): RawTcpError {
+  return new RawTcpError("EADDRINUSE", `address already in use: ${formatEndpoint(address, port)}`);
+}

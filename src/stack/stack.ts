@@ -1,0 +1,440 @@
+/**
+ * Many connections over one device: demultiplexing, listeners, ports, timers and the order of sending. Sans-IO like the
+ * connections: packets and time go in, packets, events and a deadline come out. Two small loops drive it, the simulator's
+ * and the real driver's.
+ */
+import { RawTcpError } from "../base/errors.js";
+import { seqAdd, seqLe } from "../base/seq.js";
+import type { Micros } from "../base/time.js";
+import { type ConnectionConfig, DEFAULT_CONFIG } from "../tcp/config.js";
+import { Connection } from "../tcp/connection.js";
+import type { OutgoingPacket } from "../tcp/outgoing-packet.js";
+import type { IpAddress } from "../wire/address.js";
+import { IcmpError, parseIcmpError } from "../wire/icmp.js";
+import { IpPacket, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, parseIpPacket } from "../wire/ip-packet.js";
+import { parseSegment, Segment, verifyChecksum } from "../wire/segment.js";
+import { ACK, RST, SYN } from "../wire/tcp-flags.js";
+import type { StackConfig } from "./config.js";
+import { ConnectionTable } from "./connection-table.js";
+import { Entry } from "./entry.js";
+import { Listener, type ListenerHost, type ListenOptions } from "./listener.js";
+import { addressInUse, PortRegistry } from "./port-registry.js";
+import { ResetQueue } from "./reset-queue.js";
+import { Secrets } from "./secrets.js";
+import { TimerHeap } from "./timer-heap.js";
+
+export interface ConnectOptions {
+  readonly local: IpAddress;
+  /** 0 or absent chooses an ephemeral port (RFC 6056). */
+  readonly localPort?: number;
+  readonly remote: IpAddress;
+  readonly remotePort: number;
+  readonly connection?: Partial<ConnectionConfig>;
+}
+
+export class Stack implements ListenerHost {
+  readonly counters = { packetsIn: 0, badPackets: 0, badChecksums: 0, notOurs: 0, resetsSent: 0 };
+  /** Called when a user call has made something due: the owner should drain soon. */
+  onWake: (() => void) | undefined;
+  readonly #config: StackConfig;
+  readonly #secrets: Secrets;
+  readonly #table: ConnectionTable;
+  readonly #listeners: Listener[] = [];
+  readonly #ports: PortRegistry;
+  readonly #timers = new TimerHeap();
+  readonly #resets = new ResetQueue();
+  /** Connections to drain, in order; `#readyHead` is the next. */
+  #ready: Entry[] = [];
+  #readyHead = 0;
+  #eventful: (Entry | Listener)[] = [];
+  #lastId = 0;
+  #portCursor = 0;
+  // Scratch objects: one packet is parsed at a time.
+  readonly #packet = new IpPacket();
+  readonly #segment = new Segment();
+  readonly #icmp = new IcmpError();
+
+  constructor(config: StackConfig) {
+    this.#config = config;
+    this.#secrets = new Secrets(config.random);
+    this.#table = new ConnectionTable(config.random.u32());
+    this.#ports = new PortRegistry(config.ports);
+  }
+
+  /** Connections of every state, half-open ones and TIME-WAIT included. */
+  get connectionCount(): number {
+    return this.#table.size;
+  }
+
+  /** Those of this moment: the caller may end connections as it goes. */
+  *connections(): IterableIterator<Connection> {
+    for (const entry of [...this.#table]) yield entry.connection;
+  }
+
+  /** Number of the connection with this four-tuple, 0 when there is none. */
+  connectionId(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): number {
+    return this.#table.find(local, localPort, remote, remotePort)?.connection.id ?? 0;
+  }
+
+  listeners(): readonly Listener[] {
+    return this.#listeners;
+  }
+
+  /** Local ports in use; `portChanges` tells cheaply whether they changed. */
+  ports(): Iterable<number> {
+    return this.#ports.ports();
+  }
+
+  get portChanges(): number {
+    return this.#ports.changes;
+  }
+
+  /**
+   * Active OPEN (RFC 9293 §3.10.1). Throws RawTcpError: `EADDRINUSE`, `EADDRNOTAVAIL` (no free port, or a local address that
+   * is not one host's), `EINVAL` (port out of range, families that differ), `ENETUNREACH` for a broadcast or multicast target
+   * (MUST-46), or what the port holder throws.
+   */
+  connect(options: ConnectOptions, now: Micros): Connection {
+    const { local, remote, remotePort } = options;
+    if (remote.isMulticast() || remote.isBroadcast() || remote.isUnspecified()) {
+      throw new RawTcpError("ENETUNREACH", `cannot connect to ${remote}: not the address of one host`);
+    }
+    if (local.isMulticast() || local.isBroadcast() || local.isUnspecified()) {
+      throw new RawTcpError("EADDRNOTAVAIL", `cannot connect from ${local}: not the address of one host`);
+    }
+    if (local.family !== remote.family)
+      throw new RawTcpError("EINVAL", `cannot connect from ${local} to ${remote}: different families`);
+    if (!isPort(remotePort)) throw new RawTcpError("EINVAL", `not a port to connect to: ${remotePort}`);
+    const [localPort, portKey] = this.#choosePort(local, options.localPort ?? 0, remote, remotePort);
+    const entry = this.#open(options.connection, local, localPort, remote, remotePort, undefined, portKey);
+    entry.connection.openActive(this.#secrets.isn(local, localPort, remote, remotePort, now), now);
+    return entry.connection;
+  }
+
+  /** Passive OPEN that stays. Throws RawTcpError `EADDRINUSE`, `EINVAL` (port out of range), or what the port holder throws. */
+  listen(options: ListenOptions): Listener {
+    const { address } = options;
+    let port = options.port ?? 0;
+    let portKey: string;
+    if (port === 0) {
+      [port, portKey] = this.#choosePort(address, 0, address, 0);
+    } else {
+      if (!isPort(port)) throw new RawTcpError("EINVAL", `not a port to listen on: ${port}`);
+      if (this.#listeners.some((other) => other.port === port && overlaps(other.address, address)))
+        throw addressInUse(address, port);
+      portKey = this.#ports.take(address, port);
+    }
+    const config = { ...DEFAULT_CONFIG, ...this.#config.connection, ...options.connection };
+    const listener = new Listener(this, options, port, config, portKey);
+    this.#listeners.push(listener);
+    return listener;
+  }
+
+  /** One IP packet, lent for the call. Returns what was made of it, in a few constant words. */
+  receive(bytes: Uint8Array, offset: number, length: number, now: Micros): string {
+    this.counters.packetsIn++;
+    const packet = this.#packet;
+    const problem = parseIpPacket(packet, bytes, offset, length, this.#config.ownsAddresses === true);
+    if (problem !== "") {
+      this.counters.badPackets++;
+      return problem;
+    }
+    if (packet.protocol === PROTOCOL_TCP) return this.#receiveTcp(packet, bytes, now);
+    if (packet.protocol === PROTOCOL_ICMP || packet.protocol === PROTOCOL_ICMPV6) return this.#receiveIcmp(packet, bytes, now);
+    return "not TCP";
+  }
+
+  /** Runs every timer that is due. */
+  handleTimeout(now: Micros): void {
+    for (;;) {
+      const entry = this.#timers.popDue(now);
+      if (entry === undefined) return;
+      entry.connection.handleTimeout(now);
+      this.#schedule(entry);
+    }
+  }
+
+  /** The earliest time at which `handleTimeout` may have something to do; NEVER when nothing is. */
+  nextTimeout(): Micros {
+    return this.#timers.next;
+  }
+
+  /** Writes the next packet that is due; call until false after every input. */
+  pollTransmit(now: Micros, out: OutgoingPacket): boolean {
+    if (this.#resets.pollTransmit(out)) {
+      this.counters.resetsSent++;
+      return true;
+    }
+    while (this.#readyHead < this.#ready.length) {
+      const entry = this.#ready[this.#readyHead];
+      if (entry?.connection.pollTransmit(now, out)) return true;
+      this.#readyHead++;
+      if (entry !== undefined) this.#settle(entry, now);
+    }
+    if (this.#readyHead > 0) {
+      this.#ready = [];
+      this.#readyHead = 0;
+    }
+    return false;
+  }
+
+  /** The next connection with events, or listener with connections to accept; undefined when there is none. */
+  pollEventful(): Connection | Listener | undefined {
+    const next = this.#eventful.shift();
+    if (next === undefined || next instanceof Listener) return next;
+    next.eventful = false;
+    return next.connection;
+  }
+
+  // ListenerHost
+
+  /** @internal */
+  accepted(connection: Connection): void {
+    const { local, localPort, remote, remotePort } = connection.tcb;
+    const found = this.#table.find(local, localPort, remote, remotePort);
+    // One that ended in the accept queue is in no table any more, but its user is to learn what became of it.
+    const entry = found?.connection === connection ? found : new Entry(connection, undefined, "");
+    entry.embryonic = false;
+    entry.listener = undefined;
+    this.#tell(entry);
+  }
+
+  /** @internal */
+  listenerReady(listener: Listener): void {
+    if (!this.#eventful.includes(listener)) this.#eventful.push(listener);
+  }
+
+  /** @internal */
+  listenerClosed(listener: Listener, now: Micros): void {
+    const at = this.#listeners.indexOf(listener);
+    if (at >= 0) this.#listeners.splice(at, 1);
+    const orphans = [...listener.synQueue, ...listener.acceptQueue];
+    // Out of the queues first: these handshakes did not fail.
+    listener.synQueue.clear();
+    listener.acceptQueue.length = 0;
+    for (const connection of orphans) connection.abort(now);
+    this.#ports.release(listener.portKey);
+    this.onWake?.();
+  }
+
+  // Receiving
+
+  #receiveTcp(packet: IpPacket, bytes: Uint8Array, now: Micros): string {
+    const segment = this.#segment;
+    const problem = parseSegment(segment, bytes, packet.payloadOffset, packet.payloadLength);
+    if (problem !== "") {
+      this.counters.badPackets++;
+      return problem;
+    }
+    segment.ecn = packet.tos & 3;
+    segment.ttl = packet.ttl;
+    const entry = this.#table.find(packet.destination, segment.destinationPort, packet.source, segment.sourcePort);
+    // MUST-57, MUST-63: nothing is answered to or from an address that is not one host's.
+    if (entry === undefined && !isOneHost(packet)) return "dropped: not from or to one host";
+    const policy = this.#config.checksums ?? "partial-ok";
+    if (policy !== "off") {
+      const verdict = verifyChecksum(
+        packet.source,
+        packet.destination,
+        bytes,
+        packet.payloadOffset,
+        packet.payloadLength,
+        policy,
+      );
+      if (verdict === "bad") {
+        this.counters.badChecksums++;
+        return "dropped: bad TCP checksum";
+      }
+    }
+    if (entry === undefined) return this.#noConnection(packet, segment, now);
+    if (entry.connection.state === "TIME-WAIT" && (segment.flags & SYN) !== 0) {
+      const listener = this.#findListener(packet.destination, segment.destinationPort);
+      if (listener !== undefined && entry.connection.yieldTimeWait(segment, now)) {
+        this.#settle(entry, now);
+        return this.#noConnection(packet, segment, now, entry.connection.tcb.snd.max);
+      }
+    }
+    const note = entry.connection.receive(segment, now);
+    this.#schedule(entry);
+    return note;
+  }
+
+  /** CLOSED and LISTEN (RFC 9293 §3.10.7.1, §3.10.7.2). `lastSeq`: SND.MAX of the incarnation that makes way. */
+  #noConnection(packet: IpPacket, segment: Segment, now: Micros, lastSeq?: number): string {
+    const listener = this.#findListener(packet.destination, segment.destinationPort);
+    if (listener === undefined) {
+      if (this.#config.ownsAddresses !== true && !this.#ports.isHeld(segment.destinationPort)) {
+        this.counters.notOurs++;
+        return "not ours";
+      }
+      this.#resets.answer(packet.destination, packet.source, segment);
+      return (segment.flags & RST) !== 0 ? "RST for no connection: ignored" : "no such connection: answered with RST";
+    }
+    if ((segment.flags & RST) !== 0) return "RST in LISTEN: ignored";
+    if ((segment.flags & ACK) !== 0) {
+      this.#resets.answer(packet.destination, packet.source, segment);
+      return "ACK in LISTEN: answered with RST";
+    }
+    if ((segment.flags & SYN) === 0) return "dropped: no SYN in LISTEN";
+    if (!listener.mayBegin()) return "SYN dropped: a queue of the listener is full";
+    return this.#openHalf(listener, packet, segment, now, lastSeq);
+  }
+
+  #openHalf(listener: Listener, packet: IpPacket, segment: Segment, now: Micros, lastSeq: number | undefined): string {
+    const local = packet.destination.clone();
+    const remote = packet.source.clone();
+    this.#ports.share(listener.portKey);
+    const entry = this.#open(listener.config, local, listener.port, remote, segment.sourcePort, listener, listener.portKey);
+    const { connection } = entry;
+    connection.gate = listener;
+    listener.synQueue.add(connection);
+    let iss = this.#secrets.isn(local, listener.port, remote, segment.sourcePort, now);
+    // RFC 9293 MAY-2: beyond all that the last incarnation used; it may have sent faster than the clock of the ISN runs.
+    if (lastSeq !== undefined && seqLe(iss, seqAdd(lastSeq, LARGEST_UNSCALED_WINDOW))) {
+      iss = seqAdd(lastSeq, LARGEST_UNSCALED_WINDOW + 1);
+    }
+    connection.openPassive(iss, now);
+    const note = connection.receive(segment, now);
+    this.#schedule(entry);
+    return note;
+  }
+
+  #receiveIcmp(packet: IpPacket, bytes: Uint8Array, now: Micros): string {
+    const { source, destination, payloadOffset, payloadLength, version } = packet;
+    const error = this.#icmp;
+    const problem = parseIcmpError(error, bytes, payloadOffset, payloadLength, version, source, destination);
+    if (problem !== "") return problem;
+    const entry = this.#table.find(
+      error.quotedSource,
+      error.quotedSourcePort,
+      error.quotedDestination,
+      error.quotedDestinationPort,
+    );
+    if (entry === undefined) return "ICMP error for no connection";
+    const note = entry.connection.receiveIcmp(error, now);
+    this.#schedule(entry);
+    return note;
+  }
+
+  #findListener(address: IpAddress, port: number): Listener | undefined {
+    let wildcard: Listener | undefined;
+    for (const listener of this.#listeners) {
+      if (listener.port !== port) continue;
+      if (listener.address.equals(address)) return listener;
+      if (listener.address.isUnspecified() && listener.address.family === address.family) wildcard = listener;
+    }
+    return wildcard;
+  }
+
+  // Connections
+
+  #open(
+    overrides: Partial<ConnectionConfig> | undefined,
+    local: IpAddress,
+    localPort: number,
+    remote: IpAddress,
+    remotePort: number,
+    listener: Listener | undefined,
+    portKey: string,
+  ): Entry {
+    const config = listener?.config ?? { ...DEFAULT_CONFIG, ...this.#config.connection, ...overrides };
+    const seed = { tsOffset: this.#secrets.timestampOffset(local, remote), ipId: this.#config.random.u32() & 0xffff };
+    const connection = new Connection(++this.#lastId, config, local, localPort, remote, remotePort, seed);
+    const entry = new Entry(connection, listener, portKey);
+    entry.embryonic = listener !== undefined;
+    connection.observer = this.#config.observer;
+    connection.wake = () => {
+      this.#schedule(entry);
+      this.onWake?.();
+    };
+    this.#table.add(entry);
+    return entry;
+  }
+
+  #schedule(entry: Entry): void {
+    if (entry.queued || entry.removed) {
+      // A connection that is gone may still have events for its user (read after the end frees its buffer, and no more).
+      return;
+    }
+    entry.queued = true;
+    this.#ready.push(entry);
+  }
+
+  /** After all is sent: timers, events, and farewell to a connection that is over. */
+  #settle(entry: Entry, now: Micros): void {
+    entry.queued = false;
+    if (entry.removed) return;
+    const { connection } = entry;
+    if (connection.state === "CLOSED" || connection.state === "LISTEN") this.#remove(entry, now);
+    else this.#timers.schedule(entry, connection.nextTimeout());
+    if (!entry.embryonic) this.#tell(entry);
+  }
+
+  #tell(entry: Entry): void {
+    if (entry.eventful || entry.connection.tcb.events === 0) return;
+    entry.eventful = true;
+    this.#eventful.push(entry);
+  }
+
+  #remove(entry: Entry, now: Micros): void {
+    const { connection, listener } = entry;
+    entry.removed = true;
+    this.#timers.remove(entry);
+    this.#table.remove(entry);
+    if (listener?.synQueue.delete(connection)) listener.counters.handshakesFailed++;
+    if (connection.state === "LISTEN") connection.abort(now);
+    this.#ports.release(entry.portKey);
+  }
+
+  // Ports
+
+  /** The port that was asked for, or an ephemeral one by the hash-based algorithm of RFC 6056 §3.3.3. */
+  #choosePort(local: IpAddress, wanted: number, remote: IpAddress, remotePort: number): [number, string] {
+    if (wanted !== 0) {
+      if (!isPort(wanted)) throw new RawTcpError("EINVAL", `not a port: ${wanted}`);
+      if (this.#table.find(local, wanted, remote, remotePort) !== undefined) throw addressInUse(local, wanted);
+      return [wanted, this.#ports.take(local, wanted)];
+    }
+    const [first, last] = this.#config.ephemeralPorts ?? [49_152, 65_535];
+    const count = last - first + 1;
+    const offset = this.#secrets.portOffset(local, remote, remotePort);
+    let problem: unknown;
+    for (let tries = 0; tries < count; tries++) {
+      const port = first + ((offset + this.#portCursor++) % count);
+      if (this.#ports.isHeld(port)) continue;
+      try {
+        return [port, this.#ports.take(local, port)];
+      } catch (error) {
+        if (!isAddressInUse(error)) throw error;
+        problem = error;
+      }
+    }
+    throw problem ?? new RawTcpError("EADDRNOTAVAIL", `no free port between ${first} and ${last} on ${local}`);
+  }
+}
+
+/** What an old duplicate may be off by. Note: Linux leaves the same room. */
+const LARGEST_UNSCALED_WINDOW = 0xffff;
+
+function isPort(port: number): boolean {
+  return Number.isInteger(port) && port > 0 && port < 65_536;
+}
+
+function isAddressInUse(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EADDRINUSE";
+}
+
+function isOneHost(packet: IpPacket): boolean {
+  const { source, destination } = packet;
+  return (
+    !source.isMulticast() &&
+    !source.isBroadcast() &&
+    !source.isUnspecified() &&
+    !destination.isMulticast() &&
+    !destination.isBroadcast()
+  );
+}
+
+function overlaps(a: IpAddress, b: IpAddress): boolean {
+  return a.family === b.family && (a.isUnspecified() || b.isUnspecified() || a.equals(b));
+}
