@@ -1,0 +1,87 @@
+/** What the kernel tells of one of its own TCP connections: struct tcp_info of include/uapi/linux/tcp.h. */
+
+import { HOST_LITTLE_ENDIAN } from "./libc.js";
+
+/** The main fields. A kernel older than a field gives 0 for it. Windows and segments are counted as the kernel counts them. */
+export interface TcpInfo {
+  /** Options agreed on: timestamps, SACK, window scaling, ECN. */
+  readonly options: {
+    readonly timestamps: boolean;
+    readonly sack: boolean;
+    readonly windowScale: boolean;
+    readonly ecn: boolean;
+  };
+  /** Shift counts of the windows that the kernel sends to and receives with (RFC 7323 §2). */
+  readonly sndWscale: number;
+  readonly rcvWscale: number;
+  /** Retransmission timeout and delayed-ACK timeout in microseconds. */
+  readonly rtoUs: number;
+  readonly atoUs: number;
+  /** Maximum segment sizes in bytes. */
+  readonly sndMss: number;
+  readonly rcvMss: number;
+  /** In segments. */
+  readonly unacked: number;
+  readonly sacked: number;
+  readonly lost: number;
+  readonly retrans: number;
+  /** Path MTU in bytes. */
+  readonly pmtu: number;
+  /** Smoothed round-trip time and its variation in microseconds. */
+  readonly rttUs: number;
+  readonly rttvarUs: number;
+  /** Congestion window and slow start threshold in segments. */
+  readonly sndCwnd: number;
+  readonly sndSsthresh: number;
+  /** Segments retransmitted over the whole life of the connection. */
+  readonly totalRetrans: number;
+  readonly bytesAcked: number;
+  readonly bytesReceived: number;
+  /** Segments sent and received, all and with data. */
+  readonly segsOut: number;
+  readonly segsIn: number;
+  /** Segments delivered to the peer, retransmissions that were not needed included. */
+  readonly delivered: number;
+  /** Window that the peer announces, in bytes. */
+  readonly sndWnd: number;
+}
+
+/** Reads a struct tcp_info of any kernel version. */
+export function parseTcpInfo(info: DataView): TcpInfo {
+  const u8 = (at: number) => (at < info.byteLength ? info.getUint8(at) : 0);
+  const u32 = (at: number) => (at + 4 <= info.byteLength ? info.getUint32(at, HOST_LITTLE_ENDIAN) : 0);
+  const u64 = (at: number) => (at + 8 <= info.byteLength ? Number(info.getBigUint64(at, HOST_LITTLE_ENDIAN)) : 0);
+  const options = u8(5);
+  // Two bit fields of four bits share a byte; which comes first follows the byte order.
+  const [low, high] = [u8(6) & 0xf, u8(6) >> 4];
+  return {
+    options: {
+      timestamps: (options & 1) !== 0,
+      sack: (options & 2) !== 0,
+      windowScale: (options & 4) !== 0,
+      ecn: (options & 8) !== 0,
+    },
+    sndWscale: HOST_LITTLE_ENDIAN ? low : high,
+    rcvWscale: HOST_LITTLE_ENDIAN ? high : low,
+    rtoUs: u32(8),
+    atoUs: u32(12),
+    sndMss: u32(16),
+    rcvMss: u32(20),
+    unacked: u32(24),
+    sacked: u32(28),
+    lost: u32(32),
+    retrans: u32(36),
+    pmtu: u32(60),
+    rttUs: u32(68),
+    rttvarUs: u32(72),
+    sndSsthresh: u32(76),
+    sndCwnd: u32(80),
+    totalRetrans: u32(100),
+    bytesAcked: u64(120),
+    bytesReceived: u64(128),
+    segsOut: u32(136),
+    segsIn: u32(140),
+    delivered: u32(192),
+    sndWnd: u32(228),
+  };
+}
