@@ -1,0 +1,184 @@
+/**
+ * The event loop around a stack and a device: packets in, packets out, one timer. With the simulator's loop it is one of the
+ * two that drive the same engine; nothing of the protocol is decided here.
+ */
+import type { Random } from "../base/random.js";
+import { type Micros, NEVER } from "../base/time.js";
+import type { StackConfig } from "../stack/config.js";
+import { Listener, type ListenOptions } from "../stack/listener.js";
+import { type ConnectOptions, Stack } from "../stack/stack.js";
+import type { Connection } from "../tcp/connection.js";
+import type { ConnectionEvent } from "../tcp/events.js";
+import { OutgoingPacket } from "../tcp/outgoing-packet.js";
+import type { PacketDevice } from "../wire/packet-device.js";
+import { monotonicNow } from "./clock.js";
+import { SystemRandom } from "./entropy.js";
+
+/** Told of the events of one connection; stands in `connection.context`. */
+export interface ConnectionUser {
+  onEvent(event: ConnectionEvent): void;
+}
+
+/** Told that connections wait to be accepted; stands in `listener.context`. */
+export interface ListenerUser {
+  onReady(): void;
+}
+
+export interface DriverOptions extends Omit<StackConfig, "random"> {
+  readonly device: PacketDevice;
+  /** Default: the system's randomness. */
+  readonly random?: Random;
+}
+
+export class Driver {
+  readonly stack: Stack;
+  readonly device: PacketDevice;
+  /** Packets that the device did not take. */
+  refusedPackets = 0;
+  readonly #out = new OutgoingPacket();
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt: Micros = NEVER;
+  #draining = false;
+  #drainQueued = false;
+  #portChanges = 0;
+  #closed = false;
+  #keepAlive = true;
+  #idleWaiters: (() => void)[] = [];
+
+  constructor(options: DriverOptions) {
+    const { device, random = new SystemRandom(), ...config } = options;
+    this.device = device;
+    this.stack = new Stack({ ...config, random });
+    this.stack.onWake = () => this.#queueDrain();
+    device.start(
+      (bytes, offset, length) => this.stack.receive(bytes, offset, length, monotonicNow()),
+      () => this.#drain(),
+    );
+  }
+
+  /** Microseconds on the clock that the connections of this driver live by. */
+  now(): Micros {
+    return monotonicNow();
+  }
+
+  /** Active OPEN. The SYN goes out before this returns. Throws what `Stack.connect` throws. */
+  connect(options: ConnectOptions, user: ConnectionUser): Connection {
+    const connection = this.stack.connect(options, this.now());
+    connection.context = user;
+    this.#drain();
+    return connection;
+  }
+
+  /** Passive OPEN. Throws what `Stack.listen` throws. */
+  listen(options: ListenOptions, user: ListenerUser): Listener {
+    const listener = this.stack.listen(options);
+    listener.context = user;
+    this.#setPorts();
+    return listener;
+  }
+
+  /** Whether open connections (TIME-WAIT included) keep the process alive. Default true. */
+  setRef(keepAlive: boolean): void {
+    this.#keepAlive = keepAlive;
+    this.device.setRef(keepAlive);
+    if (keepAlive) this.#timer?.ref();
+    else this.#timer?.unref();
+  }
+
+  /** Resolves when no connection is left: every close is done and TIME-WAIT over. */
+  whenIdle(): Promise<void> {
+    if (this.stack.connectionCount === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  /** Aborts what is open (RST to the peers), lets the RSTs out, and frees the device. Later calls do nothing. */
+  close(): void {
+    if (this.#closed) return;
+    for (const listener of [...this.stack.listeners()]) listener.close(this.now());
+    for (const connection of [...this.stack.connections()]) connection.abort(this.now());
+    this.#drain();
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.device.close();
+  }
+
+  /** User calls of one turn of the event loop are sent together at its end. */
+  #queueDrain(): void {
+    if (this.#draining || this.#drainQueued) return;
+    this.#drainQueued = true;
+    queueMicrotask(this.#runQueuedDrain);
+  }
+
+  readonly #runQueuedDrain = (): void => {
+    this.#drainQueued = false;
+    this.#drain();
+  };
+
+  /** After any input: everything that is due goes out, every event is told, the timer is set. */
+  #drain(): void {
+    if (this.#draining || this.#closed) return;
+    this.#draining = true;
+    try {
+      do {
+        this.#setPorts();
+        this.#transmit();
+      } while (this.#tellEvents());
+    } finally {
+      this.#draining = false;
+    }
+    this.#setPorts();
+    this.#setTimer();
+    if (this.#idleWaiters.length > 0 && this.stack.connectionCount === 0) {
+      for (const resolve of this.#idleWaiters.splice(0)) resolve();
+    }
+  }
+
+  #transmit(): void {
+    const { stack, device } = this;
+    const out = this.#out;
+    const now = monotonicNow();
+    while (stack.pollTransmit(now, out)) {
+      if (!device.send(out.bytes, 0, out.length, out.note)) this.refusedPackets++;
+    }
+  }
+
+  /** Returns whether anything was told: then there may be more to send. */
+  #tellEvents(): boolean {
+    let told = false;
+    for (;;) {
+      const next = this.stack.pollEventful();
+      if (next === undefined) return told;
+      told = true;
+      if (next instanceof Listener) {
+        (next.context as ListenerUser | undefined)?.onReady();
+        continue;
+      }
+      const user = next.context as ConnectionUser | undefined;
+      for (let event = next.pollEvent(); event !== undefined; event = next.pollEvent()) user?.onEvent(event);
+    }
+  }
+
+  /** The device's filter follows the ports in use. */
+  #setPorts(): void {
+    if (this.stack.portChanges === this.#portChanges) return;
+    this.#portChanges = this.stack.portChanges;
+    this.device.setPorts(this.stack.ports());
+  }
+
+  #setTimer(): void {
+    const at = this.stack.nextTimeout();
+    // An earlier wake-up does no harm: it finds nothing due and sets the next. So a timer that moves later costs nothing.
+    if (at >= this.#timerAt) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
+    const delayMs = Math.max(0, Math.ceil((at - monotonicNow()) / 1000));
+    this.#timer = setTimeout(this.#onTimer, Math.min(delayMs, 0x7fffffff));
+    if (!this.#keepAlive) this.#timer.unref();
+  }
+
+  readonly #onTimer = (): void => {
+    this.#timerAt = NEVER;
+    this.stack.handleTimeout(monotonicNow());
+    this.#drain();
+  };
+}

@@ -1,0 +1,23 @@
+/** What programs import from `rawtcp`. */
+export { RawTcpError } from "./base/errors.js";
+export { type Random, SeededRandom } from "./base/random.js";
+export { FaultInjector } from "./device/fault-injector.js";
+export { openRawSocketDevice } from "./device/raw-socket-device.js";
+export { type ConnectionUser, Driver, type DriverOptions } from "./driver/driver.js";
+export { openSession, type Session, type SessionOptions } from "./driver/session.js";
+export { TcpServer, TcpStream } from "./net/tcp-stream.js";
+export type { TraceEvent, TraceSink } from "./observe/events.js";
+export { formatJson } from "./observe/jsonl.js";
+export { Ladder } from "./observe/ladder.js";
+export { formatEvent } from "./observe/text.js";
+export { readCapture } from "./pcapng/reader.js";
+export type { LinkOptions } from "./sim/link.js";
+export { Simulation } from "./sim/simulation.js";
+export { Listener } from "./stack/listener.js";
+export { Stack } from "./stack/stack.js";
+export type { ConnectionConfig } from "./tcp/config.js";
+export { Connection } from "./tcp/connection.js";
+export { STATES, type State, TRANSITIONS } from "./tcp/state.js";
+export { IpAddress, parseAddress } from "./wire/address.js";
+export type { PacketDevice } from "./wire/packet-device.js";
+export { describePacket } from "./wire/print.js";
