@@ -51,12 +51,14 @@ async function exchange(session: Session, port: number, options: DemoCommand, in
   let answer = "";
   const finished = new Promise<number>((resolve, reject) => {
     stream.on("error", reject);
-    stream.on("connect", () => stream.write(`GET / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`));
+    // Not in the same turn: the third segment and the answer to the kernel's FIN shall be seen by themselves.
+    const request = `GET / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`;
+    stream.on("connect", () => setImmediate(() => stream.write(request)));
     stream.on("data", (chunk: Buffer) => {
       answer += chunk.toString("latin1");
       if (options.closer === "ours" && answer.endsWith(BODY)) stream.end();
     });
-    stream.on("end", () => stream.end());
+    stream.on("end", () => setImmediate(() => stream.end()));
     stream.on("close", () => resolve(EXIT.success));
   });
   const cut = await Promise.race([finished.then(() => session.driver.whenIdle()).then(() => undefined), interrupted]);

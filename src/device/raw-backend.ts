@@ -108,13 +108,6 @@ interface AddonWrap {
 }
 interface AddonSocket {
   readonly wrap?: AddonWrap & { removeAllListeners(event: string): void; on(event: string, listener: () => void): void };
-  send(
-    bytes: Uint8Array,
-    offset: number,
-    length: number,
-    address: string,
-    onSent: (error: Error | null, length: number) => void,
-  ): void;
   on(event: string, listener: (argument: unknown) => void): void;
   pauseRecv(): void;
   resumeRecv(): void;
@@ -156,7 +149,6 @@ function openAddonBackend(addon: Addon): RawBackend {
     return openKoffiBackend();
   }
   setsockopt(fd, IPPROTO_IP, IP_HDRINCL, 1);
-  raw.on("error", () => {}); // an error of the poll itself; the next send or receive meets it too
   let received = 0;
   const noteLength = (_into: Uint8Array, length: number) => {
     received = length;
@@ -167,13 +159,38 @@ function openAddonBackend(addon: Addon): RawBackend {
   let addressText = "";
   let unreferenced: ReadableWatch | undefined;
   let onReady: (() => void) | undefined;
+  let keepAlive = true;
+  // After close the add-on must not be called again: its recv and send would open a new socket. It also closes by itself
+  // when its poll fails, and tells so.
   let isOpen = true;
+  raw.on("error", () => {});
+  raw.on("close", () => {
+    isOpen = false;
+  });
+
+  /** The add-on's handle cannot be unreferenced. For that koffi watches the descriptor in its place, one of them at a time. */
+  function startPolling(): void {
+    unreferenced?.close();
+    unreferenced = undefined;
+    if (onReady === undefined || !isOpen) return;
+    if (keepAlive) {
+      raw.resumeRecv();
+    } else {
+      raw.pauseRecv();
+      unreferenced = watchReadable(fd, onReady);
+      unreferenced.setRef(false);
+    }
+  }
+
   return {
     name: "raw-socket",
     fd,
     send(bytes, offset, length) {
-      const at = offset + 16;
-      const [a = 0, b = 0, c = 0, d = 0] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+      if (!isOpen) return "EBADF";
+      const a = bytes[offset + 16] ?? 0;
+      const b = bytes[offset + 17] ?? 0;
+      const c = bytes[offset + 18] ?? 0;
+      const d = bytes[offset + 19] ?? 0;
       const word = ((a << 24) | (b << 16) | (c << 8) | d) >>> 0;
       if (word !== addressWord) {
         addressWord = word;
@@ -189,7 +206,7 @@ function openAddonBackend(addon: Addon): RawBackend {
     receive(into) {
       received = 0;
       try {
-        wrap.recv(into, noteLength);
+        if (isOpen) wrap.recv(into, noteLength);
       } catch {
         // EAGAIN: the add-on throws when there is no packet.
       }
@@ -200,25 +217,14 @@ function openAddonBackend(addon: Addon): RawBackend {
       // Its own listener reads one packet an event and copies it.
       wrap.removeAllListeners("recvReady");
       wrap.on("recvReady", onReadable);
-      if (unreferenced === undefined) raw.resumeRecv();
-      else this.setRef(false);
+      startPolling();
     },
-    setRef(keepAlive) {
-      // The add-on's handle cannot be unreferenced. koffi watches the same descriptor in its place: one at a time.
-      if (!isOpen) return;
-      if (keepAlive && unreferenced !== undefined) {
-        unreferenced.close();
-        unreferenced = undefined;
-        if (onReady !== undefined) raw.resumeRecv();
-      } else if (!keepAlive) {
-        raw.pauseRecv();
-        unreferenced?.close();
-        unreferenced = watchReadable(fd, () => onReady?.());
-        unreferenced.setRef(false);
-      }
+    setRef(keep) {
+      if (keep === keepAlive) return;
+      keepAlive = keep;
+      startPolling();
     },
     close() {
-      // After close the add-on must not be called again: its recv and send would open a new socket.
       isOpen = false;
       unreferenced?.close();
       raw.close();

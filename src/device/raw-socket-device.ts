@@ -1,6 +1,8 @@
 /** The link "raw": whole IPv4 packets through a raw socket (raw(7)), on any interface that the kernel routes them to. */
 
+import { RawTcpError } from "../base/errors.js";
 import { attachFilter, dropAllFilter, type PortRange, portFilter } from "../kernel/bpf.js";
+import { capabilityAdvice } from "../kernel/capabilities.js";
 import {
   LibcError,
   SO_BINDTODEVICE,
@@ -46,10 +48,10 @@ export interface RawSocketDevice extends PacketDevice {
 
 /**
  * Opens the device. It receives nothing before `setPorts` and `start`.
- * Throws LibcError (EPERM without CAP_NET_RAW, ENODEV for an unknown interface) or RawTcpError (see openRawBackend).
+ * Throws RawTcpError (EPERM without CAP_NET_RAW; see openRawBackend) or LibcError (ENODEV for an unknown interface).
  */
 export function openRawSocketDevice(options: RawSocketDeviceOptions = {}): RawSocketDevice {
-  const backend = openRawBackend(options.backend);
+  const backend = openPermitted(options.backend);
   try {
     return rawSocketDevice(backend, options);
   } catch (error) {
@@ -143,6 +145,16 @@ function rawSocketDevice(backend: RawBackend, options: RawSocketDeviceOptions): 
       backend.close();
     },
   };
+}
+
+/** Opens the backend; a missing permission is named with what mends it. */
+function openPermitted(wanted: RawBackendName | undefined): RawBackend {
+  try {
+    return openRawBackend(wanted);
+  } catch (error) {
+    const isDenied = error instanceof LibcError && error.code === "EPERM";
+    throw isDenied ? new RawTcpError("EPERM", `raw socket: not permitted; ${capabilityAdvice()}`) : error;
+  }
 }
 
 /** The size as asked with CAP_NET_ADMIN, else as much as the host's limit allows. */

@@ -2,9 +2,15 @@
 import { performance } from "node:perf_hooks";
 import type { Micros } from "../base/time.js";
 
-/** Microseconds on the monotonic clock since the process began. */
+/** What the monotonic clock showed when `performance.now` began to count. */
+const ORIGIN: Micros = Number(process.hrtime.bigint() / 1000n) - Math.floor(performance.now() * 1000);
+
+/**
+ * Microseconds on the monotonic clock, which is the same for all processes of the host: timestamps and initial sequence
+ * numbers of a later process are later ones.
+ */
 export function monotonicNow(): Micros {
-  return Math.floor(performance.now() * 1000);
+  return ORIGIN + Math.floor(performance.now() * 1000);
 }
 
 /** A clock of the wall in nanoseconds that never runs backwards: the wall's time at the start, and monotonic time since. */

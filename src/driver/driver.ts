@@ -4,6 +4,7 @@
  */
 import type { Random } from "../base/random.js";
 import { type Micros, NEVER } from "../base/time.js";
+import { readBootId } from "../kernel/boot-id.js";
 import type { StackConfig } from "../stack/config.js";
 import { Listener, type ListenOptions } from "../stack/listener.js";
 import { type ConnectOptions, Stack } from "../stack/stack.js";
@@ -48,7 +49,7 @@ export class Driver {
   constructor(options: DriverOptions) {
     const { device, random = new SystemRandom(), ...config } = options;
     this.device = device;
-    this.stack = new Stack({ ...config, random });
+    this.stack = new Stack({ timestampKey: readBootId(), ...config, random });
     this.stack.onWake = () => this.#queueDrain();
     device.start(
       (bytes, offset, length) => this.stack.receive(bytes, offset, length, monotonicNow()),
@@ -114,12 +115,16 @@ export class Driver {
     this.#drain();
   };
 
-  /** After any input: everything that is due goes out, every event is told, the timer is set. */
+  /**
+   * After any input: every event is told, everything that is due goes out, the timer is set. Events come first: what the user
+   * answers at once rides on the segment that acknowledges.
+   */
   #drain(): void {
     if (this.#draining || this.#closed) return;
     this.#draining = true;
     try {
       do {
+        this.#tellEvents();
         this.#setPorts();
         this.#transmit();
       } while (this.#tellEvents());

@@ -13,6 +13,7 @@
 
 import { RawTcpError } from "../base/errors.js";
 import { attachedFilterLength, dropAllFilter, filterAttacher } from "./bpf.js";
+import { capabilityAdvice } from "./capabilities.js";
 import { type Firewall, FirewallError, openFirewall } from "./firewall.js";
 import { type GuardReport, probeGuard } from "./guard-self-test.js";
 import {
@@ -210,13 +211,13 @@ function keyOf(address: string, port: number): string {
   return `${address} ${port}`;
 }
 
-/** Makes one error class of what the layers below throw; the code stays. */
+/** Makes one error class of what the layers below throw; the code stays. A missing permission is named with what mends it. */
 function asGuardError<T>(action: () => T): T {
   try {
     return action();
   } catch (error) {
-    if (error instanceof LibcError || error instanceof FirewallError)
-      throw new PortGuardError(error.code, `port guard: ${error.message}`);
-    throw error;
+    if (!(error instanceof LibcError || error instanceof FirewallError)) throw error;
+    const advice = error.code === "EPERM" ? capabilityAdvice() : "";
+    throw new PortGuardError(error.code, `port guard: ${error.message}${advice === "" ? "" : `; ${advice}`}`);
   }
 }

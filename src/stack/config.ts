@@ -15,6 +15,11 @@ export interface PortHolder {
 export interface StackConfig {
   /** Secrets, initial sequence numbers and ports come from here. */
   readonly random: Random;
+  /**
+   * Key of the timestamp offsets (RFC 7323 §7.1). Processes of one host that share it, and a clock, may use each other's
+   * ports again while a peer is in TIME-WAIT (RFC 6191). Default: drawn from `random`.
+   */
+  readonly timestampKey?: readonly [number, number, number, number];
   /** Defaults for every connection; `connect` and `listen` may override. */
   readonly connection?: Partial<ConnectionConfig>;
   readonly checksums?: ChecksumPolicy;

@@ -11,12 +11,12 @@ export class Secrets {
   readonly #timestamps: SipHash;
   readonly #words = new Int32Array(11);
 
-  constructor(random: Random) {
+  constructor(random: Random, timestampKey?: readonly [number, number, number, number]) {
     const key = (): SipHash => new SipHash([random.u32(), random.u32(), random.u32(), random.u32()]);
     this.#isn = key();
     this.#port = key();
     this.#table = key();
-    this.#timestamps = key();
+    this.#timestamps = timestampKey === undefined ? key() : new SipHash(timestampKey);
   }
 
   /** ISN = M + F(local, remote, secret), M a clock of 4 µs (RFC 9293 §3.4.1, MUST-8, MUST-9). */

@@ -56,7 +56,7 @@ export class Stack implements ListenerHost {
 
   constructor(config: StackConfig) {
     this.#config = config;
-    this.#secrets = new Secrets(config.random);
+    this.#secrets = new Secrets(config.random, config.timestampKey);
     this.#table = new ConnectionTable(config.random.u32());
     this.#ports = new PortRegistry(config.ports);
   }
@@ -150,7 +150,7 @@ export class Stack implements ListenerHost {
       const entry = this.#timers.popDue(now);
       if (entry === undefined) return;
       entry.connection.handleTimeout(now);
-      this.#schedule(entry);
+      this.#afterInput(entry);
     }
   }
 
@@ -255,7 +255,7 @@ export class Stack implements ListenerHost {
       }
     }
     const note = entry.connection.receive(segment, now);
-    this.#schedule(entry);
+    this.#afterInput(entry);
     return note;
   }
 
@@ -295,7 +295,7 @@ export class Stack implements ListenerHost {
     }
     connection.openPassive(iss, now);
     const note = connection.receive(segment, now);
-    this.#schedule(entry);
+    this.#afterInput(entry);
     return note;
   }
 
@@ -312,7 +312,7 @@ export class Stack implements ListenerHost {
     );
     if (entry === undefined) return "ICMP error for no connection";
     const note = entry.connection.receiveIcmp(error, now);
-    this.#schedule(entry);
+    this.#afterInput(entry);
     return note;
   }
 
@@ -349,6 +349,15 @@ export class Stack implements ListenerHost {
     };
     this.#table.add(entry);
     return entry;
+  }
+
+  /**
+   * Something may be due, and something to tell. An owner that tells events before it transmits lets the user's answer and
+   * the acknowledgment share a segment.
+   */
+  #afterInput(entry: Entry): void {
+    this.#schedule(entry);
+    if (!entry.embryonic) this.#tell(entry);
   }
 
   #schedule(entry: Entry): void {

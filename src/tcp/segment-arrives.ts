@@ -54,6 +54,9 @@ function synSent(tcb: Tcb, seg: Segment, now: Micros): string {
   // First, check the ACK bit.
   if (hasAck && (seqLe(seg.ack, tcb.iss) || seqGt(seg.ack, snd.max))) {
     if (seg.flags & RST) return drop(tcb, "dropped: RST with a wrong acknowledgment", now);
+    // The peer holds an old connection of these ports (RFC 9293 §3.5.1, figure 9): our RST clears it, and the SYN may come at
+    // once instead of a whole RTO later. Note: Linux does the same.
+    if (tcb.backoffs === 0) tcb.timers.retransmission = Math.min(tcb.timers.retransmission, now + SYN_AFTER_RESET);
     return strayReset(tcb, seg, "wrong acknowledgment in SYN-SENT: answered with RST", now);
   }
   // Second, check the RST bit.
@@ -77,6 +80,9 @@ function synSent(tcb: Tcb, seg: Segment, now: Micros): string {
   // Text and FIN may ride on the SYN-ACK: on with the sixth step.
   return textSteps(tcb, seg, now, "SYN,ACK: connected");
 }
+
+/** Time for the RST to arrive first; Linux's TCP_TIMEOUT_MIN. */
+const SYN_AFTER_RESET: Micros = 2 * MILLISECOND;
 
 // §3.10.7.4 OTHER STATES
 function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
