@@ -32,7 +32,7 @@ const tasks = {
     await once(socket, "connect");
     let left = amount;
     const start = performance.now();
-    await new Promise((resolve, reject) => {
+    await new Promise((/** @type {(value?: unknown) => void} */ resolve, reject) => {
       let answer = "";
       socket.on("error", reject);
       socket.on("data", (data) => {
@@ -60,7 +60,7 @@ const tasks = {
     let count = 0;
     const start = performance.now();
     socket.write(String(amount));
-    await new Promise((resolve, reject) => {
+    await new Promise((/** @type {(value?: unknown) => void} */ resolve, reject) => {
       socket.on("error", reject);
       socket.on("data", (data) => {
         count += data.length;
@@ -76,7 +76,7 @@ const tasks = {
     const worker = async () => {
       while (left-- > 0) {
         const socket = dial();
-        await new Promise((resolve, reject) => {
+        await new Promise((/** @type {(value?: unknown) => void} */ resolve, reject) => {
           let bytes = 0;
           socket.on("error", reject);
           socket.on("connect", () => socket.write(REQUEST));

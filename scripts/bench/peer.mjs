@@ -48,5 +48,8 @@ const server = createServer({ allowHalfOpen: true }, (socket) => {
   if (role === "reply") socket.on("end", () => socket.end());
   roles[role](socket);
 });
-server.listen({ port: 0, host: "127.0.0.1", backlog: 1024 }, () => process.stdout.write(`${server.address().port}\n`));
+server.listen({ port: 0, host: "127.0.0.1", backlog: 1024 }, () => {
+  const address = server.address();
+  if (address !== null && typeof address === "object") process.stdout.write(`${address.port}\n`);
+});
 process.stdin.on("end", () => process.exit(0)).resume();

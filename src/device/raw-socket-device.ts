@@ -1,4 +1,7 @@
-/** The link "raw": whole IPv4 packets through a raw socket (raw(7)), on any interface that the kernel routes them to. */
+/**
+ * The link "raw": whole IPv4 packets through a raw socket (raw(7)), on any interface that the kernel routes them to, and the
+ * ICMP errors that come back.
+ */
 
 import { RawTcpError } from "../base/errors.js";
 import { attachFilter, dropAllFilter, type PortRange, portFilter } from "../kernel/bpf.js";
@@ -15,6 +18,7 @@ import {
   setsockopt,
 } from "../kernel/libc.js";
 import type { PacketDevice, PacketHandler } from "../wire/packet-device.js";
+import { openIcmpSocket } from "./icmp-socket.js";
 import { PortSet } from "./port-set.js";
 import { openRawBackend, type RawBackend, type RawBackendName } from "./raw-backend.js";
 
@@ -96,6 +100,7 @@ function rawSocketDevice(backend: RawBackend, options: RawSocketDeviceOptions): 
 
   const mtuBytes = Math.min(options.mtuBytes ?? MAX_IPV4_BYTES, MAX_IPV4_BYTES);
   const portSet = new PortSet(options.localPorts ?? DYNAMIC_PORTS);
+  const icmp = openIcmpSocket();
   const stats = emptyStats();
   let isOpen = true;
   let isStarted = false;
@@ -130,19 +135,25 @@ function rawSocketDevice(backend: RawBackend, options: RawSocketDeviceOptions): 
         }
         if (count > 0 && isOpen) onBatchEnd();
       });
+      icmp.start(onPacket, onBatchEnd);
     },
     setPorts(ports) {
       if (!isOpen) return;
-      const filter = portSet.update(ports);
+      const wanted = new Set(ports);
+      icmp.setPorts(wanted);
+      const filter = portSet.update(wanted);
       if (filter !== undefined) attachFilter(fd, filter.length === 0 ? dropAllFilter() : portFilter(filter));
     },
     setRef(keepAlive) {
-      if (isOpen) backend.setRef(keepAlive);
+      if (!isOpen) return;
+      backend.setRef(keepAlive);
+      icmp.setRef(keepAlive);
     },
     close() {
       if (!isOpen) return;
       isOpen = false;
       backend.close();
+      icmp.close();
     },
   };
 }

@@ -7,6 +7,7 @@ import { type Micros, NEVER } from "../base/time.js";
 import { ACK, FIN, PSH, RST, SYN } from "../wire/tcp-flags.js";
 import { emitSegment, setUrgentPointer } from "./emit.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
+import { isSynchronized } from "./state.js";
 import type { Tcb } from "./tcb.js";
 
 /** Writes the next segment that is due into `out`; false when there is none. Call until false after every input. */
@@ -44,9 +45,11 @@ export function askForAck(tcb: Tcb, reason: string): void {
   tcb.pending.ack = true;
 }
 
-/** Starts the retransmission timer with the present back-off (RFC 6298 §5.1, 5.3, 5.5). */
+/** Starts the retransmission timer with the present back-off (RFC 6298 §5.1, 5.3, 5.5); it expires when R2 is over at the latest. */
 export function startRetransmission(tcb: Tcb, now: Micros): void {
-  tcb.timers.retransmission = now + tcb.rtt.backedOff(tcb.backoffs);
+  if (tcb.backoffs === 0) tcb.backoffSince = now;
+  const limit = isSynchronized(tcb.state) ? tcb.config.r2Us : tcb.config.synTimeoutUs;
+  tcb.timers.retransmission = Math.min(now + tcb.rtt.backedOff(tcb.backoffs), tcb.backoffSince + limit);
 }
 
 /**
@@ -174,7 +177,10 @@ function sendProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const snd = tcb.snd;
   // A window too small to be worth a segment of its own was waited out long enough: fill it (the override time-out).
   const room = Math.min(snd.wnd, snd.mss, seqDiff(tcb.dataEnd, snd.una));
-  if (room > 0) return sendData(tcb, now, out, snd.una, room, "fills a small window after waiting");
+  if (room > 0) {
+    tcb.backoffs = 0;
+    return sendData(tcb, now, out, snd.una, room, "fills a small window after waiting");
+  }
   const offset = seqDiff(snd.una, tcb.dataStart);
   const data = Math.min(1, tcb.sendQueue.length - offset);
   if (data <= 0 && !tcb.finQueued) return false;

@@ -34,7 +34,6 @@ function retransmissionTimeout(tcb: Tcb, now: Micros): void {
   const snd = tcb.snd;
   tcb.timers.retransmission = NEVER;
   tcb.counters.timeouts++;
-  if (tcb.backoffs === 0) tcb.backoffSince = now - tcb.rtt.backedOff(0);
   if (givesUp(tcb, now)) return;
   if (tcb.observer !== undefined) {
     tcb.observer.timer(tcb.owner, "retransmission", "expire", 0, `no ACK in time, try ${tcb.backoffs + 1} again`, now);

@@ -222,7 +222,8 @@ describe.each(["raw-socket", "koffi"] as const)("raw device over %s", (backend) 
     const before = sockets();
     device = openRawSocketDevice({ backend });
     start();
-    expect(sockets()).toBe(before + 1);
+    // One for TCP, one for ICMP.
+    expect(sockets()).toBe(before + 2);
     device.close();
     expect(await eventually(sockets, before)).toBe(before);
   });

@@ -216,8 +216,9 @@ describe("witnesses", () => {
       expect(text).toContain(`win ${window}`);
       expect(text).toContain(`length ${length}`);
       if (text.includes("seq ")) expect(text).toContain(`seq ${seq}`);
-      // Its states: 0 bad, 1 good; an unfinished checksum it either knows or calls bad.
-      expect(status === "1").toBe(!text.endsWith("TCP checksum"));
+      // Its states: 0 bad, 1 good. An unfinished checksum is bad to tshark 4.0 and good to 4.4.
+      if (text.endsWith("bad TCP checksum")) expect(status).not.toBe("1");
+      else if (!text.endsWith("partial TCP checksum")) expect(status).toBe("1");
     }
   });
 });
