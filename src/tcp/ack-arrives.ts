@@ -4,6 +4,7 @@ import { MILLISECOND, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import { FIN, SYN } from "../wire/tcp-flags.js";
 import { challengeAck } from "./challenge-ack.js";
+import type { AckSample } from "./congestion.js";
 import { timestampNow } from "./emit.js";
 import { EVENT_WRITABLE } from "./event-bits.js";
 import { startRetransmission } from "./output.js";
@@ -46,8 +47,7 @@ function acknowledge(tcb: Tcb, seg: Segment, now: Micros): boolean {
   if (seqLt(snd.nxt, snd.una)) snd.nxt = snd.una;
   if (tcb.urgentOut && seqGe(snd.una, snd.up)) tcb.urgentOut = false;
   tcb.backoffs = 0;
-  // The send window was the limit if less than a segment of it was unused (RFC 9293 is silent; RFC 7661 §4.1 in spirit).
-  recover(tcb, total, flight + snd.mss >= tcb.congestion.cwnd, now);
+  recover(tcb, total, flight, now);
   // RFC 6298 §5.2, §5.3.
   if (snd.una === snd.max) tcb.timers.retransmission = NEVER;
   else if (!tcb.recovery.active || !tcb.recovery.partialSeen) startRetransmission(tcb, now);
@@ -60,25 +60,47 @@ function acknowledge(tcb: Tcb, seg: Segment, now: Micros): boolean {
 }
 
 /** Congestion control and NewReno's recovery for an ACK of new data (RFC 5681 §3.1, RFC 6582 §3.2 step 3). */
-function recover(tcb: Tcb, acked: number, limited: boolean, now: Micros): void {
-  const recovery = tcb.recovery;
+function recover(tcb: Tcb, acked: number, flight: number, now: Micros): void {
+  const { recovery, snd } = tcb;
   if (!recovery.active) {
     recovery.dupAcks = 0;
-    tcb.congestion.onAck(acked, limited, now);
+    ackSample.now = now;
+    ackSample.ackedBytes = acked;
+    ackSample.flightSize = flight;
+    // The congestion window was the limit if less than a segment of it was unused (RFC 7661 §4.1 in spirit).
+    ackSample.limited = flight + snd.mss >= tcb.congestion.cwnd;
+    ackSample.rttUs = tcb.rtt.latest;
+    ackSample.srttUs = tcb.rtt.srtt;
+    ackSample.una = snd.una;
+    ackSample.nxt = snd.nxt;
+    tcb.congestion.onAck(ackSample);
     return;
   }
   if (seqGe(tcb.snd.una, recovery.recover)) {
     recovery.active = false;
     recovery.dupAcks = 0;
-    tcb.congestion.onExitRecovery(tcb.flightSize);
+    tcb.congestion.onExitRecovery(tcb.flightSize, now);
   } else {
     tcb.congestion.onPartialAck(acked);
     tcb.pending.retransmit = true;
   }
 }
 
+/** Filled anew for every ACK: congestion control copies what it keeps. */
+const ackSample: AckSample = {
+  now: 0,
+  ackedBytes: 0,
+  flightSize: 0,
+  limited: false,
+  rttUs: 0,
+  srttUs: 0,
+  una: 0,
+  nxt: 0,
+};
+
 /** A round-trip time: of the timed segment, or by the echoed timestamp when data was repeated (RFC 6298 §3, RFC 7323 §4.1). */
 function measure(tcb: Tcb, seg: Segment, now: Micros): void {
+  tcb.rtt.latest = 0;
   if (tcb.timing && seqLe(tcb.timedEnd, seg.ack)) {
     tcb.timing = false;
     tcb.rtt.sample(Math.max(1, now - tcb.timedAt));

@@ -1,5 +1,5 @@
 /** NewReno: slow start, congestion avoidance, fast recovery (RFC 5681, RFC 6582). */
-import type { CongestionControl } from "./congestion.js";
+import type { AckSample, CongestionControl } from "./congestion.js";
 
 export function newReno(mss: number, initialWindow: number): CongestionControl {
   return new NewReno(mss, initialWindow);
@@ -18,7 +18,7 @@ class NewReno implements CongestionControl {
     this.cwnd = initialWindow;
   }
 
-  onAck(ackedBytes: number, limited: boolean): void {
+  onAck({ ackedBytes, limited }: AckSample): void {
     if (!limited) return;
     if (this.cwnd < this.ssthresh) {
       // RFC 5681 §3.1 (2) lets cwnd grow by a segment an ACK; with L = 2·SMSS of RFC 3465 an ACK for a whole batch counts more.

@@ -13,6 +13,8 @@ export class RttEstimator {
   /** The time-out as computed, without back-off. */
   rto: Micros;
   hasSample = false;
+  /** What the last ACK measured, 0 when it measured nothing. */
+  latest: Micros = 0;
   readonly #min: Micros;
   readonly #max: Micros;
 
@@ -24,6 +26,7 @@ export class RttEstimator {
 
   /** Takes a measurement. Karn's rule is the caller's: never of data that was sent twice (RFC 6298 §3). */
   sample(rtt: Micros): void {
+    this.latest = rtt;
     if (!this.hasSample) {
       this.hasSample = true;
       this.srtt = rtt;
