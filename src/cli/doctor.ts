@@ -1,5 +1,4 @@
 /** `rawtcp doctor`: what this machine lacks for rawtcp, and the command that mends each thing. */
-import type { Argv } from "yargs";
 import { captureLatency, isCaptureAvailable } from "../device/capture.js";
 import { openRawSocketDevice } from "../device/raw-socket-device.js";
 import { readCapabilities } from "../kernel/capabilities.js";
@@ -7,20 +6,8 @@ import { listInterfaces, readOffloads } from "../kernel/interfaces.js";
 import { isLibcAvailable } from "../kernel/libc.js";
 import { createPeerObserver } from "../kernel/peer-state.js";
 import { createPortGuard, type GuardMethod } from "../kernel/port-guard.js";
-import { judge } from "./exit-codes.js";
-
-export interface DoctorCommand {
-  json: boolean;
-}
-
-export function doctorOptions(argv: Argv): Argv<DoctorCommand> {
-  return argv
-    .option("json", { type: "boolean", default: false, describe: "one JSON object a line" })
-    .example("$0 doctor", "each line says ok, or what mends it")
-    .epilogue(
-      "Exit code 0 when everything needed is there (lines marked - are optional), else 7.",
-    ) as unknown as Argv<DoctorCommand>;
-}
+import { EXIT } from "./exit-codes.js";
+import type { DoctorOptions } from "./options.js";
 
 /** One line of the report. `optional`: things go on without it. */
 interface Check {
@@ -32,7 +19,7 @@ interface Check {
   readonly mend: string;
 }
 
-export async function doctor(options: DoctorCommand): Promise<number> {
+export async function doctor(options: DoctorOptions): Promise<number> {
   let missing = false;
   const tell = (check: Check): void => {
     if (!check.ok && !check.optional) missing = true;
@@ -54,16 +41,25 @@ export async function doctor(options: DoctorCommand): Promise<number> {
   tell(checkPeerState());
   tell(await checkCapture());
   for (const line of checkInterfaces()) tell(line);
-  return missing ? 7 : 0;
+  return missing ? EXIT.environment : EXIT.success;
 }
 
 function good(name: string, detail: string): Check {
   return { name, ok: true, optional: false, detail, mend: "" };
 }
 
+/** What rights lack is mended alike everywhere; `mend` is for all else. */
 function bad(name: string, error: unknown, optional: boolean, mend: string): Check {
-  return { name, ok: false, optional, detail: judge(error).message, mend };
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && "code" in error ? error.code : "";
+  const cure = code === "EPERM" || code === "EACCES" ? MORE_RIGHTS : code === "ERR_KOFFI_MISSING" ? INSTALL_KOFFI : mend;
+  // The whole advice about rights would stand on every line.
+  const detail = (message.split(/[;:] (?:missing CAP_|run with sudo)/)[0] ?? "").replace(/\s+/g, " ").trim();
+  return { name, ok: false, optional, detail, mend: cure };
 }
+
+const MORE_RIGHTS = "sudo rawtcp doctor; in Docker: --cap-add NET_ADMIN --cap-add NET_RAW";
+const INSTALL_KOFFI = "npm install koffi";
 
 function checkNode(): Check {
   const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
@@ -73,12 +69,11 @@ function checkNode(): Check {
 
 function checkKoffi(): Check {
   if (isLibcAvailable()) return good("koffi", "libc functions can be called");
-  return { name: "koffi", ok: false, optional: false, detail: "cannot be loaded", mend: "npm install koffi" };
+  return { name: "koffi", ok: false, optional: false, detail: "cannot be loaded", mend: INSTALL_KOFFI };
 }
 
 function checkRight(name: string, ok: boolean, optional: boolean): Check {
-  const mend = ok ? "" : "sudo rawtcp …, or in Docker --cap-add NET_ADMIN --cap-add NET_RAW";
-  return { name, ok, optional, detail: ok ? "held" : "missing", mend };
+  return { name, ok, optional, detail: ok ? "held" : "missing", mend: ok ? "" : MORE_RIGHTS };
 }
 
 function checkRawSocket(): Check {
@@ -91,11 +86,19 @@ function checkRawSocket(): Check {
       backend === "raw-socket" ? "add-on raw-socket" : "koffi (the add-on raw-socket is not built; fine, a little slower)",
     );
   } catch (error) {
-    return bad("raw sockets", error, false, "sudo, or --cap-add NET_RAW");
+    return bad("raw sockets", error, false, "npm install raw-socket");
   }
 }
 
-function checkGuard(method: GuardMethod): Check {
+type TestedGuard = Exclude<GuardMethod, "none">;
+
+const GUARD_MENDS: Readonly<Record<TestedGuard, string>> = {
+  bpf: "rawtcp … --guard nft",
+  nft: "apt-get install nftables",
+  iptables: "apt-get install iptables",
+};
+
+function checkGuard(method: TestedGuard): Check {
   const name = `guard ${method}`;
   const optional = method !== "bpf";
   try {
@@ -106,9 +109,7 @@ function checkGuard(method: GuardMethod): Check {
       guard.close();
     }
   } catch (error) {
-    const mend =
-      method === "bpf" ? "sudo, or --cap-add NET_ADMIN" : `apt-get install ${method === "nft" ? "nftables" : "iptables"}`;
-    return bad(name, error, optional, mend);
+    return bad(name, error, optional, GUARD_MENDS[method]);
   }
 }
 

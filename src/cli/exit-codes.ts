@@ -20,20 +20,23 @@ export const EXIT = {
   environment: 7,
   /** The local port is taken. */
   portTaken: 8,
-  /** Ctrl-C: 128 + SIGINT, as shells have it. */
+  /** 128 + the signal's number, as shells have it: SIGHUP, SIGINT (Ctrl-C), SIGTERM. */
+  hungUp: 129,
   interrupted: 130,
   terminated: 143,
 } as const;
 
 /** For `--help`. */
 export const EXIT_HELP =
-  "Exit codes: 0 success, 1 failure, 2 wrong command line, 3 refused, 4 timed out, 5 reset by the peer, 6 unreachable, 7 rights or libraries missing, 8 port taken, 130 Ctrl-C.";
+  "Exit codes: 0 success, 1 failure, 2 wrong command line, 3 refused, 4 timed out, 5 reset by the peer, 6 unreachable, 7 rights or libraries missing, 8 port taken, 130 Ctrl-C, 143 SIGTERM.";
 
-/** What a user is told of an error, and the exit code. */
+/** How a command ended: what the user is told ("" for nothing), and the exit code. */
 export interface Verdict {
   readonly message: string;
   readonly exitCode: number;
 }
+
+export const SUCCESS: Verdict = { message: "", exitCode: EXIT.success };
 
 const CODES: Readonly<Record<string, number>> = {
   ECONNREFUSED: EXIT.refused,
@@ -57,25 +60,39 @@ const CODES: Readonly<Record<string, number>> = {
   ERR_INVALID_ADDRESS: EXIT.usage,
   ERR_IPV6_RAW: EXIT.usage,
   ERR_LINK_TYPE: EXIT.usage,
+  ERR_PCAP_FILE: EXIT.usage,
 };
 
 /** One clear line for an error of any origin. */
 export function judge(error: unknown): Verdict {
-  if (!(error instanceof Error)) return { message: String(error), exitCode: EXIT.failure };
+  if (!(error instanceof Error)) return { message: oneLine(String(error)), exitCode: EXIT.failure };
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
-  const exitCode = CODES[code] ?? EXIT.failure;
-  return { message: `${oneLine(error.message)}${mend(code)}`, exitCode };
+  const mend = mendFor(code, error.message);
+  return {
+    message: `${oneLine(error.message)}${mend === "" ? "" : ` (${mend})`}`,
+    exitCode: CODES[code] ?? EXIT.failure,
+  };
 }
 
 /** What mends it, where the message itself does not say so. */
-function mend(code: string): string {
-  if (code === "EPERM" || code === "EACCES") {
-    const advice = capabilityAdvice();
-    return advice === "" ? "" : ` (${advice})`;
+function mendFor(code: string, message: string): string {
+  switch (code) {
+    case "EPERM":
+    case "EACCES":
+      return message.includes("CAP_NET_") ? "" : capabilityAdvice();
+    case "EADDRINUSE":
+      return "choose another port, or see who holds it: ss -ltnp";
+    case "EADDRNOTAVAIL":
+      return `this host has: ${ownAddresses()}`;
+    case "ECONNREFUSED":
+      return "nobody listens there: see ss -ltn";
+    case "ETIMEDOUT":
+      return "no answer: a firewall, or nobody at that address";
+    case "ECONNRESET":
+      return "the peer ended the connection with RST";
+    default:
+      return "";
   }
-  if (code === "EADDRINUSE") return " (choose another port, or see who holds it: ss -ltnp)";
-  if (code === "EADDRNOTAVAIL") return ` (this host has: ${ownAddresses()})`;
-  return "";
 }
 
 function ownAddresses(): string {

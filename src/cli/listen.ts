@@ -1,122 +1,87 @@
 /** `rawtcp listen PORT`: a server of ours that kernel clients connect to. */
 import { spawn } from "node:child_process";
-import type { Argv } from "yargs";
+import { readdirSync } from "node:fs";
+import { RawTcpError } from "../base/errors.js";
 import type { Session } from "../driver/session.js";
+import { isOwnAddress } from "../kernel/interfaces.js";
+import { ioctl } from "../kernel/libc.js";
 import { TcpServer, type TcpStream } from "../net/tcp-stream.js";
 import { tryParseAddress } from "../wire/address.js";
-import { EXIT, EXIT_HELP, judge } from "./exit-codes.js";
-import { type CommonOptions, checkRange, withCommonOptions } from "./options.js";
-import { runLive } from "./run.js";
+import { SUCCESS, type Verdict } from "./exit-codes.js";
+import type { ListenOptions } from "./options.js";
+import { tell } from "./output.js";
+import { discardOrPrint, outcome, relay } from "./relay.js";
+import { runLive, untilClosed } from "./run.js";
 
-export interface ListenCommand extends CommonOptions {
-  port: number;
-  bind: string;
-  echo: boolean;
-  exec: string | undefined;
-  keep: boolean;
-  backlog: number;
-  synBacklog: number;
-}
-
-export function listenOptions(argv: Argv): Argv<ListenCommand> {
-  return withCommonOptions(argv)
-    .positional("port", { type: "number", demandOption: true, describe: "port, 1-65535" })
-    .option("bind", {
-      type: "string",
-      default: "127.0.0.1",
-      requiresArg: true,
-      describe: "address to listen at; 0.0.0.0 needs --allow-remote",
-    })
-    .option("echo", { type: "boolean", default: false, describe: "send back what comes" })
-    .option("exec", {
-      type: "string",
-      requiresArg: true,
-      conflicts: "echo",
-      describe: "run a shell command for each connection, joined to its standard input and output",
-    })
-    .option("keep", { alias: "k", type: "boolean", default: false, describe: "go on after the first connection, until Ctrl-C" })
-    .option("backlog", { type: "number", default: 511, requiresArg: true, describe: "size of the accept queue" })
-    .option("syn-backlog", { type: "number", default: 1024, requiresArg: true, describe: "size of the SYN queue" })
-    .check((options: { port?: unknown; backlog?: unknown; synBacklog?: unknown; bind?: unknown; allowRemote?: unknown }) => {
-      checkRange("PORT", options.port, 1, 65_535);
-      checkRange("--backlog", options.backlog, 1, 65_535);
-      checkRange("--syn-backlog", options.synBacklog, 1, 1_000_000);
-      const bind = tryParseAddress(String(options.bind));
-      if (bind === undefined) throw new Error(`--bind: "${options.bind}" is not an IP address`);
-      if (bind.isUnspecified() && options.allowRemote !== true) {
-        throw new Error(`--bind ${bind} takes connections from other hosts: add --allow-remote if you may do that`);
-      }
-      return true;
-    })
-    .example("$0 listen 8080 --echo --keep", "an echo server; try: ncat localhost 8080")
-    .example(
-      "$0 listen 8080 --exec 'printf \"HTTP/1.0 200 OK\\r\\n\\r\\nhello\\n\"' --keep",
-      "answer curl http://localhost:8080/",
-    )
-    .example("$0 listen 8080 > file", "receive a file from ncat")
-    .epilogue(EXIT_HELP) as unknown as Argv<ListenCommand>;
-}
-
-export function listen(options: ListenCommand): Promise<number> {
-  return runLive(options.bind, options, 2, {}, async (session, interrupted) => {
-    const server = new TcpServer(session.driver);
-    const finished = new Promise<number>((resolve) => {
-      server.on("connection", (stream) => {
-        if (!options.keep) server.close();
-        serve(stream, options).then((exitCode) => {
-          if (!options.keep) resolve(exitCode);
-        });
-      });
-    });
-    server.listen({
-      address: session.target,
-      port: options.port,
-      backlog: options.backlog,
-      synBacklog: options.synBacklog,
-    });
-    process.stderr.write(`rawtcp: listening on ${options.bind} port ${options.port}\n`);
-    const exitCode = await Promise.race([finished, interrupted]);
-    process.stdin.destroy();
-    if (exitCode === EXIT.interrupted || exitCode === EXIT.terminated) return options.keep ? EXIT.success : exitCode;
-    return settle(session, interrupted, exitCode);
+/** Returns the exit code. */
+export function listen(options: ListenOptions): Promise<number> {
+  return runLive({
+    host: options.bind,
+    options,
+    logTo: 2,
+    check: checkOwnAddress,
+    work: (session, interrupted) =>
+      options.keep ? serveAll(session, options, interrupted) : serveOne(session, options, interrupted),
   });
 }
 
-/** Waits for the last ACK and TIME-WAIT. */
-async function settle(session: Session, interrupted: Promise<number>, exitCode: number): Promise<number> {
-  const cut = await Promise.race([session.driver.whenIdle().then(() => undefined), interrupted]);
-  return cut ?? exitCode;
+/** Ctrl-C is the end that was asked for. */
+async function serveAll(session: Session, options: ListenOptions, interrupted: Promise<Verdict>): Promise<Verdict> {
+  open(session, options, (stream) => {
+    void serve(stream, options).then(({ message }) => {
+      if (message !== "") tell(message);
+    });
+  });
+  const verdict = await interrupted;
+  return { ...SUCCESS, message: verdict.message };
+}
+
+async function serveOne(session: Session, options: ListenOptions, interrupted: Promise<Verdict>): Promise<Verdict> {
+  const ended = new Promise<Verdict>((resolve) => {
+    const server = open(session, options, (stream) => {
+      server.close();
+      resolve(serve(stream, options));
+    });
+  });
+  return untilClosed(session, ended, interrupted);
+}
+
+function open(session: Session, options: ListenOptions, onConnection: (stream: TcpStream) => void): TcpServer {
+  const server = new TcpServer(session.driver);
+  server.on("connection", onConnection);
+  server.listen({
+    address: session.target,
+    port: options.port,
+    backlog: options.backlog,
+    synBacklog: options.synBacklog,
+  });
+  // With --json the event "guard", action "hold", says the same.
+  if (!options.json) tell(`listening on ${options.bind} port ${options.port}`);
+  return server;
 }
 
 /** One connection, to its end. */
-function serve(stream: TcpStream, options: ListenCommand): Promise<number> {
-  const finished = new Promise<number>((resolve) => {
-    stream.on("error", (error) => {
-      const verdict = judge(error);
-      process.stderr.write(`rawtcp: ${verdict.message}\n`);
-      resolve(verdict.exitCode);
-    });
-    stream.on("close", () => resolve(EXIT.success));
-  });
+function serve(stream: TcpStream, options: ListenOptions): Promise<Verdict> {
+  const ended = outcome(stream);
+  const discard = options.pcap === "-";
   if (options.echo) {
     stream.pipe(stream);
   } else if (options.exec !== undefined) {
     runCommand(stream, options.exec);
   } else if (options.keep) {
     // Standard input cannot be given to more than one.
-    stream.pipe(process.stdout, { end: false });
+    discardOrPrint(stream, discard);
     stream.on("end", () => stream.end());
   } else {
-    process.stdin.pipe(stream);
-    if (options.pcap === "-") stream.resume();
-    else stream.pipe(process.stdout, { end: false });
-    stream.on("end", () => stream.end());
+    relay(stream, { halfClose: false, abort: false, discard });
   }
-  return finished;
+  return ended;
 }
 
 function runCommand(stream: TcpStream, command: string): void {
-  const child = spawn("/bin/sh", ["-c", command], { stdio: ["pipe", "pipe", "inherit"] });
+  closeOnExec();
+  // A process group of its own: with it ends what the shell has started.
+  const child = spawn("/bin/sh", ["-c", command], { stdio: ["pipe", "pipe", "inherit"], detached: true });
   child.on("error", (error) => stream.destroy(error));
   // A command that does not read its input is no error; what comes is taken all the same, or CLOSE would have to send RST.
   child.stdin.on("error", () => undefined);
@@ -126,7 +91,55 @@ function runCommand(stream: TcpStream, command: string): void {
   });
   stream.pipe(child.stdin);
   child.stdout.pipe(stream);
+  const { pid } = child;
+  if (pid === undefined) return;
+  commands.add(pid);
+  child.on("exit", () => commands.delete(pid));
   stream.on("close", () => {
-    if (child.exitCode === null) child.kill("SIGHUP");
+    child.stdin.destroy();
+    child.stdout.destroy();
+    child.unref();
+    if (commands.has(pid)) hangUp(pid);
   });
+}
+
+/** Shells that run, each the leader of a process group. */
+const commands = new Set<number>();
+
+// Also when a second Ctrl-C ends us at once.
+process.on("exit", () => {
+  for (const pid of commands) hangUp(pid);
+});
+
+/**
+ * Keeps our descriptors from the command: the sockets of the add-ons raw-socket and cap are not close-on-exec, and whoever has
+ * one reads and sends any packet.
+ */
+function closeOnExec(): void {
+  for (const name of readdirSync("/proc/self/fd")) {
+    const fd = Number(name);
+    if (fd <= 2) continue;
+    try {
+      ioctl(fd, FIOCLEX, new Uint8Array(0));
+    } catch {
+      // The descriptor of the folder itself, which is closed again.
+    }
+  }
+}
+
+/** include/uapi/asm-generic/ioctls.h */
+const FIOCLEX = 0x5451;
+
+/** SIGHUP to a process group, as a terminal that goes away sends it. */
+function hangUp(group: number): void {
+  try {
+    process.kill(-group, "SIGHUP");
+  } catch {
+    // All of it ended in this moment.
+  }
+}
+
+function checkOwnAddress(address: string): void {
+  if (tryParseAddress(address)?.isUnspecified() || isOwnAddress(address)) return;
+  throw new RawTcpError("EADDRNOTAVAIL", `--bind ${address} is not an address of this host`);
 }

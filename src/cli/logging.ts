@@ -1,5 +1,5 @@
-/** Where events of a command go: a ladder, lines, or JSON Lines, and the pcapng file. */
-import { closeSync, openSync, writeSync } from "node:fs";
+/** Where the events of a command go: a ladder, lines, or JSON Lines, and the pcapng file. */
+import { closeSync, openSync } from "node:fs";
 import { RawTcpError } from "../base/errors.js";
 import type { TraceEvent, TraceSink } from "../observe/events.js";
 import { formatJson } from "../observe/jsonl.js";
@@ -7,6 +7,7 @@ import { Ladder } from "../observe/ladder.js";
 import { Summary } from "../observe/summary.js";
 import { formatEvent } from "../observe/text.js";
 import type { CommonOptions } from "./options.js";
+import { tell, writeAll } from "./output.js";
 
 export interface Log {
   /** Undefined with --quiet: then nothing is traced at all. */
@@ -18,7 +19,7 @@ export interface Log {
 /** A log that is written to `fd`, synchronously: what happened before a crash or Ctrl-C is on the screen. */
 export function openLog(options: CommonOptions, fd: 1 | 2): Log {
   if (options.quiet) return { sink: undefined, end: () => undefined };
-  const write = (line: string): void => writeAll(fd, `${line}\n`);
+  const write = untilItFails((line: string) => writeAll(fd, `${line}\n`));
   if (options.json) return { sink: (event) => write(formatJson(event)), end: () => undefined };
   const summary = new Summary();
   const draw = options.log === "text" ? textLog(write, options) : ladderLog(write, options, fd);
@@ -62,38 +63,46 @@ function ladderLog(write: (line: string) => void, options: CommonOptions, fd: 1 
 }
 
 export interface CaptureFile {
+  /** Never throws: a disk that fills up ends the capture, not the connection. */
   readonly write: (bytes: Uint8Array) => void;
   close(): void;
 }
 
-/** Opens the file of --pcap, "-" for standard output. Throws RawTcpError naming the file. */
+/** Opens the file of --pcap, "-" for standard output. Throws RawTcpError `ERR_PCAP_FILE` naming the file. */
 export function openCaptureFile(path: string): CaptureFile {
-  if (path === "-") return { write: (bytes) => writeAll(1, bytes), close: () => undefined };
-  let fd: number;
+  const fd = path === "-" ? openStandardOutput() : openFile(path);
+  return {
+    write: untilItFails((bytes: Uint8Array) => writeAll(fd, bytes), `the capture ${path} ends here`),
+    close: () => {
+      if (fd !== 1) closeSync(fd);
+    },
+  };
+}
+
+function openStandardOutput(): 1 {
+  if (process.stdout.isTTY !== true) return 1;
+  throw new RawTcpError("ERR_PCAP_FILE", "--pcap -: standard output is a terminal; append | wireshark -k -i -");
+}
+
+function openFile(path: string): number {
   try {
-    fd = openSync(path, "w");
+    return openSync(path, "w");
   } catch (error) {
-    throw new RawTcpError(
-      "ERR_PCAP_FILE",
-      `cannot write the capture file ${path}: ${error instanceof Error ? error.message : error}`,
-    );
+    const reason = error instanceof Error ? error.message.replace(/, open .*/, "") : String(error);
+    throw new RawTcpError("ERR_PCAP_FILE", `cannot write the capture file ${path}: ${reason}; choose another with --pcap FILE`);
   }
-  return { write: (bytes) => writeAll(fd, bytes), close: () => closeSync(fd) };
 }
 
-/** Writes all of it, also into a pipe that is full for a moment. A reader that has gone is no reason to fail. */
-function writeAll(fd: number, data: string | Uint8Array): void {
-  let bytes = typeof data === "string" ? Buffer.from(data) : data;
-  while (bytes.length > 0) {
+/** `write` until it fails or its reader has gone; a failure is told once, if there is something to call it. */
+function untilItFails<T>(write: (data: T) => boolean, what = ""): (data: T) => void {
+  let isGood = true;
+  return (data) => {
+    if (!isGood) return;
     try {
-      bytes = bytes.subarray(writeSync(fd, bytes));
+      isGood = write(data);
     } catch (error) {
-      const code = error instanceof Error && "code" in error ? error.code : "";
-      if (code === "EPIPE") return;
-      if (code !== "EAGAIN") throw error;
-      Atomics.wait(PAUSE, 0, 0, 1);
+      isGood = false;
+      if (what !== "") tell(`${what}: ${error instanceof Error ? error.message : String(error)}`);
     }
-  }
+  };
 }
-
-const PAUSE = new Int32Array(new SharedArrayBuffer(4));

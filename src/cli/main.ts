@@ -1,17 +1,18 @@
 #!/usr/bin/env node
-/** The command line of rawtcp. */
+/** The command line of rawtcp. Commands are loaded when they run: `--help` need not wait for native add-ons. */
 import { readFileSync } from "node:fs";
 import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
-import { connect, connectOptions } from "./connect.js";
-import { demo, demoOptions } from "./demo.js";
-import { doctor, doctorOptions } from "./doctor.js";
-import { EXIT, EXIT_HELP } from "./exit-codes.js";
-import { listen, listenOptions } from "./listen.js";
+import { EXIT, EXIT_HELP, judge } from "./exit-codes.js";
+import { connectOptions, demoOptions, doctorOptions, flagMisuse, listenOptions, PARSER } from "./options.js";
+import { tell } from "./output.js";
 
 /** Sets the exit code when a command is done; the process ends by itself once nothing is left open. */
 async function finish(result: Promise<number>): Promise<void> {
-  process.exitCode = await result;
+  const exitCode = await result;
+  // After a signal nobody waits for a reader of standard output that does not read.
+  if (exitCode > 128) process.exit(exitCode);
+  if (!outputFailed) process.exitCode = exitCode;
 }
 
 function version(): string {
@@ -19,43 +20,86 @@ function version(): string {
   return typeof manifest === "object" && manifest !== null && "version" in manifest ? String(manifest.version) : "";
 }
 
-// A reader that has gone (| head) ends us quietly, as it ends other tools.
+/** yargs' messages are several lines long or speak of arguments where the user typed an option. */
+const STRINGS = {
+  "Not enough arguments following: %s": "--%s needs a value",
+  "Not enough non-option arguments: got %s, need at least %s": {
+    one: "an argument is missing: %s of %s given",
+    other: "an argument is missing: %s of %s given",
+  },
+  "Unknown argument: %s": { one: "unknown argument: %s", other: "unknown arguments: %s" },
+  "Unknown command: %s": { one: "unknown command: %s", other: "unknown commands: %s" },
+  "Did you mean %s?": "unknown command; did you mean %s?",
+};
+
+// A reader that has gone (| head) is no failure; a live session hears of it too and ends. A full disk is one.
+let outputFailed = false;
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(EXIT.success);
-  throw error;
+  if (error.code === "EPIPE" || outputFailed) return;
+  outputFailed = true;
+  tell(`standard output: ${error.message}`);
+  process.exitCode = EXIT.failure;
 });
 
-const cli = yargs(hideBin(process.argv))
+const words = hideBin(process.argv);
+const cli = yargs(words)
   .scriptName("rawtcp")
   .usage(
     "$0 <command>\n\nA TCP of our own over raw sockets: real handshakes and closes against a live kernel, every state change told.",
   )
-  .command("demo", "an HTTP exchange with a kernel server on loopback, as a ladder", demoOptions, (argv) => finish(demo(argv)))
+  .command("demo", "an HTTP exchange with a kernel server on loopback, as a ladder", demoOptions, async (argv) =>
+    finish((await import("./demo.js")).demo(argv)),
+  )
   .command(
     "connect <host> <port>",
-    "connect like nc: stdin to the peer, the peer to stdout, the log on stderr",
+    "like nc: stdin to the peer, the peer to stdout, the log on stderr",
     connectOptions,
-    (argv) => finish(connect(argv)),
+    async (argv) => finish((await import("./connect.js")).connect(argv)),
   )
-  .command("listen <port>", "accept connections of kernel clients", listenOptions, (argv) => finish(listen(argv)))
-  .command("doctor", "check rights, add-ons, port guard, capture, MTU and offloads", doctorOptions, (argv) =>
-    finish(doctor(argv)),
+  .command("listen <port>", "accept connections of kernel clients", listenOptions, async (argv) =>
+    finish((await import("./listen.js")).listen(argv)),
+  )
+  .command("doctor", "check rights, add-ons, port guard, capture, MTU and offloads", doctorOptions, async (argv) =>
+    finish((await import("./doctor.js")).doctor(argv)),
   )
   .completion("completion", "print a completion script: rawtcp completion >> ~/.bashrc")
-  .demandCommand(1, "")
+  .demandCommand(1, "which command: demo, connect, listen or doctor?")
   .recommendCommands()
   .strict()
+  .parserConfiguration(PARSER)
+  // The type knows no plurals, yargs does.
+  .updateStrings(STRINGS as unknown as Record<string, string>)
   .wrap(Math.min(120, process.stdout.columns ?? 100))
   .version(version())
   .alias("h", "help")
   .epilogue(EXIT_HELP)
-  .fail((message, error, usage) => {
-    if (message === "" && error === undefined) {
-      usage.showHelp("error");
-    } else {
-      process.stderr.write(`rawtcp: ${message ?? error.message} (see rawtcp --help)\n`);
+  .fail((message: string | null, error: Error | undefined, usage) => {
+    // A failure of the command itself has no message of yargs.
+    if (message === null && error !== undefined) {
+      const verdict = judge(error);
+      tell(verdict.message);
+      process.exit(verdict.exitCode);
     }
-    process.exit(EXIT.usage);
+    if (words.length === 0) {
+      usage.showHelp("error");
+      process.exit(EXIT.usage);
+    }
+    failUsage((message ?? "").replace(/\s*\n\s*/g, " ").replace(/(?<=^unknown arguments?: ).*/, asTyped));
   });
 
+const misuse = words.map(flagMisuse).find((text) => text !== undefined);
+if (misuse !== undefined) failUsage(misuse);
 await cli.parseAsync();
+
+function failUsage(message: string): never {
+  const [command = ""] = words;
+  const isCommand = ["demo", "connect", "listen", "doctor"].includes(command);
+  tell(`${message} (see ${isCommand ? `rawtcp ${command} --help` : "rawtcp --help"})`);
+  process.exit(EXIT.usage);
+}
+
+/** yargs names unknown options without their dashes. */
+function asTyped(names: string): string {
+  const typed = names.split(", ").map((name) => words.find((word) => word.replace(/^-+|=.*$/gs, "") === name) ?? name);
+  return [...new Set(typed)].join(", ");
+}

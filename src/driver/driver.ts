@@ -97,7 +97,9 @@ export class Driver {
     if (this.#closed) return;
     for (const listener of [...this.stack.listeners()]) listener.close(this.now());
     for (const connection of [...this.stack.connections()]) connection.abort(this.now());
-    this.#drain();
+    // Called by an event's handler: the drain that told it goes on, but later than the device lives.
+    if (this.#draining) this.#transmit();
+    else this.#drain();
     this.#closed = true;
     clearTimeout(this.#timer);
     this.device.close();

@@ -3,15 +3,17 @@
  * trace, the kernel's side of it, and a capture file. What a program opens first and closes last.
  */
 import { RawTcpError } from "../base/errors.js";
+import type { Micros } from "../base/time.js";
 import { openPcapDevice } from "../device/pcap-device.js";
 import { PcapngTap } from "../device/pcapng-tap.js";
 import { PeerWatch } from "../device/peer-watch.js";
 import { openRawSocketDevice } from "../device/raw-socket-device.js";
 import { traceDevice } from "../device/tracer.js";
 import { isOwnAddress } from "../kernel/interfaces.js";
+import { LibcError } from "../kernel/libc.js";
 import { createPeerObserver } from "../kernel/peer-state.js";
 import { createPortGuard, type GuardMethod, type HeldPort, type PortGuard } from "../kernel/port-guard.js";
-import { routeTo } from "../kernel/route.js";
+import { type Route, routeTo } from "../kernel/route.js";
 import type { TraceSink } from "../observe/events.js";
 import type { PortHolder } from "../stack/config.js";
 import type { ConnectionConfig } from "../tcp/config.js";
@@ -42,8 +44,11 @@ export interface SessionOptions {
   readonly capture?: ((bytes: Uint8Array) => void) | undefined;
   /** Bytes of the capture that may be gathered before they are taken; 0 (default) for a reader that watches live. */
   readonly captureBufferBytes?: number;
-  /** Wraps the link once more, below the trace and above the capture file: fault injection. `events` takes what it has to tell. */
-  readonly wrap?: (device: PacketDevice, events: TraceSink) => PacketDevice;
+  /**
+   * Wraps the link once more, below the trace and above the capture file: fault injection. `events` takes what it has to
+   * tell, stamped by `now`, the clock of the trace.
+   */
+  readonly wrap?: (device: PacketDevice, events: TraceSink, now: () => Micros) => PacketDevice;
 }
 
 export interface Session {
@@ -64,23 +69,28 @@ export interface Session {
 export async function openSession(options: SessionOptions): Promise<Session> {
   const target = parseAddress(options.target);
   const isServer = target.isUnspecified();
-  const route = routeTo(isServer ? "127.0.0.1" : options.target);
   if (!isServer && !isOwnAddress(options.target) && options.allowRemote !== true) {
     throw new RawTcpError(
       "ERR_REMOTE_TARGET",
       `${options.target} is not an address of this host: add --allow-remote if you may send there`,
     );
   }
+  const route = routeOf(isServer ? "127.0.0.1" : options.target);
   const method = options.guard ?? "bpf";
   const start = monotonicNow();
   const guard = createPortGuard(method);
+  let device: PacketDevice | undefined;
   try {
     const local = parseAddress(options.source ?? route.source);
-    if (target.family === 6 && options.link !== "pcap") {
+    // The pcap link, too, sends through a raw socket to this host's own addresses.
+    if (target.family === 6 && (options.link !== "pcap" || route.isOwnAddress)) {
       throw new RawTcpError(
         "ERR_IPV6_RAW",
         `${options.target}: the raw link carries IPv4 only; use --link pcap on an Ethernet or veth interface`,
       );
+    }
+    if (local.family !== target.family) {
+      throw new RawTcpError("EINVAL", `source ${local} and target ${target} are of different address families`);
     }
     const report = guard.selfTest(local.isUnspecified() ? "127.0.0.1" : local.toString());
     const link =
@@ -89,7 +99,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
         : openRawSocketDevice({ mark: guard.mark });
     const mtuBytes = Math.min(route.mtuBytes || link.mtuBytes, link.mtuBytes);
     const { sink } = options;
-    let device: PacketDevice = link;
+    device = link;
     if (options.capture !== undefined) {
       device = new PcapngTap(device, {
         write: options.capture,
@@ -104,7 +114,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       driver?.stack.connectionId(our, ourPort, peer, peerPort) ?? 0;
     const now = (): number => monotonicNow() - start;
     let events: TraceSink | undefined;
-    if (options.wrap !== undefined) device = options.wrap(device, (event) => events?.(event));
+    if (options.wrap !== undefined) device = options.wrap(device, (event) => events?.(event), now);
     const tracing = traceDevice(device, { sink, now, connOf });
     device = tracing.device;
     events = tracing.events;
@@ -132,8 +142,19 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       },
     };
   } catch (error) {
+    device?.close();
     guard.close();
     throw error;
+  }
+}
+
+/** The kernel's error names no address. */
+function routeOf(target: string): Route {
+  try {
+    return routeTo(target);
+  } catch (error) {
+    if (!(error instanceof LibcError)) throw error;
+    throw new RawTcpError(error.code, `no route to ${target} (see ip route get ${target}): ${error.message}`);
   }
 }
 
@@ -152,19 +173,21 @@ class GuardedPorts implements PortHolder {
 
   hold(address: IpAddress, port: number): void {
     const text = address.toString();
+    // Holding takes a while, and what the connection does next is stamped with the time at which this began.
+    const t = this.#now();
     this.#held.set(`${text} ${port}`, this.#guard.hold(text, port));
-    this.#tell("hold", port, `keeps the kernel from answering for ${text} port ${port}`);
+    this.#tell("hold", t, port, `keeps the kernel from answering for ${text} port ${port}`);
   }
 
   release(address: IpAddress, port: number): void {
     const key = `${address} ${port}`;
     this.#held.get(key)?.release();
     this.#held.delete(key);
-    this.#tell("release", port, `${address} port ${port} is the kernel's again`);
+    this.#tell("release", this.#now(), port, `${address} port ${port} is the kernel's again`);
   }
 
-  #tell(action: "hold" | "release", port: number, reason: string): void {
+  #tell(action: "hold" | "release", t: number, port: number, reason: string): void {
     if (this.#sink === undefined) return;
-    this.#sink({ type: "guard", t: this.#now(), conn: 0, action, method: this.#guard.method, port, reason });
+    this.#sink({ type: "guard", t, conn: 0, action, method: this.#guard.method, port, reason });
   }
 }

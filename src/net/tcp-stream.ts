@@ -86,7 +86,9 @@ export class TcpStream extends Duplex implements ConnectionUser {
         break;
       case "closed":
         this.#finished = true;
-        if (this.#wantsData) this.#push();
+        // Aborted beneath us, as when the driver closes: no end of data will come, yet whoever waits for "close" must learn of it.
+        if (this.connection.failure === "ECONNABORTED") this.destroy();
+        else if (this.#wantsData) this.#push();
         break;
       default:
         this.emit(event);
