@@ -81,6 +81,8 @@ export function openCapture(options: CaptureOptions): Capture {
   // libpcap would find that out too, but cap first prints a warning of its own to stderr.
   if (options.device !== "any" && isLibcAvailable() && ifNameToIndex(options.device) === 0) throw noSuchDevice(options.device);
   const buffer = Buffer.alloc(FRAME_BYTES);
+  // Handlers copy with `slice`, which on a Buffer would share the memory that the next frame overwrites.
+  const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
   const cap = new Cap();
   neverCollected.push({ cap, buffer });
   const before = packetSockets();
@@ -94,7 +96,7 @@ export function openCapture(options: CaptureOptions): Capture {
   const linkType = linkTypeOf(linkName);
   let isOpen = true;
   cap.on("packet", (length) => {
-    if (isOpen) options.onFrame(buffer, 0, length, linkType);
+    if (isOpen) options.onFrame(bytes, 0, length, linkType);
   });
   return {
     linkType,

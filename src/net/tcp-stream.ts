@@ -116,7 +116,11 @@ export class TcpStream extends Duplex implements ConnectionUser {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const connection = this.#connection;
     if (connection !== undefined && !this.#finished) connection.close(this.#driver.now());
+    const cutShort = this.#chunkDone;
+    this.#chunk = undefined;
     this.#chunkDone = undefined;
+    // Whoever waits for a write that is under way learns that it never ended.
+    cutShort?.(error ?? new ConnectionError("ECANCELED", "write", "the stream was destroyed"));
     done(error);
   }
 

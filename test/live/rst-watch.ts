@@ -1,0 +1,126 @@
+/**
+ * Counts the RSTs that the kernel sends in our name. A capture sees every RST on an interface; a device innermost in the
+ * session sees which of them we sent ourselves. What is left and comes from one of our ports, the kernel has sent.
+ */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { openCapture } from "../../src/device/capture.js";
+import { formatEndpoint } from "../../src/wire/address.js";
+import { IpPacket, PROTOCOL_TCP, parseIpPacket } from "../../src/wire/ip-packet.js";
+import type { PacketDevice } from "../../src/wire/packet-device.js";
+import { parseSegment, Segment } from "../../src/wire/segment.js";
+import { RST } from "../../src/wire/tcp-flags.js";
+
+const ETHERNET_HEADER_BYTES = 14;
+/** A datagram to this port marks the present in the captures. */
+const MARK_PORT = 4242;
+
+/** RSTs of one or more interfaces. */
+export class RstWatch {
+  /** Endpoints that packets of ours came from. */
+  readonly #ours = new Set<string>();
+  /** RSTs that we sent, each once a sending. */
+  readonly #sent: string[] = [];
+  readonly #captured: { readonly from: string; readonly key: string }[] = [];
+  readonly #places: { readonly address: string; marks: number; onMark: () => void; close(): void }[] = [];
+  readonly #packet = new IpPacket();
+  readonly #segment = new Segment();
+
+  /** Watches an interface; `address` is one that the kernel reaches through it. */
+  watch(device: string, address: string): void {
+    const filter = `tcp[tcpflags] & tcp-rst != 0 or (udp and dst port ${MARK_PORT})`;
+    const place = { address, marks: 0, onMark: () => {}, close: () => {} };
+    const capture = openCapture({
+      device,
+      filter,
+      onFrame: (bytes, offset, length) => {
+        const key = this.#read(bytes, offset + ETHERNET_HEADER_BYTES, length - ETHERNET_HEADER_BYTES);
+        if (key !== undefined) this.#captured.push(key);
+        else {
+          place.marks++;
+          place.onMark();
+        }
+      },
+    });
+    place.close = () => capture.close();
+    this.#places.push(place);
+  }
+
+  /** Wraps the link of a session, so that its RSTs are known for ours. */
+  counting(inner: PacketDevice): PacketDevice {
+    return {
+      get name() {
+        return inner.name;
+      },
+      get mtuBytes() {
+        return inner.mtuBytes;
+      },
+      send: (bytes, offset, length, note) => {
+        const found = this.#read(bytes, offset, length);
+        if (found !== undefined) {
+          this.#ours.add(found.from);
+          if ((this.#segment.flags & RST) !== 0) this.#sent.push(found.key);
+        }
+        return inner.send(bytes, offset, length, note);
+      },
+      start: (onPacket, onBatchEnd) => inner.start(onPacket, onBatchEnd),
+      setPorts: (ports) => inner.setPorts(ports),
+      setRef: (keepAlive) => inner.setRef(keepAlive),
+      close: () => inner.close(),
+    };
+  }
+
+  /** The RSTs so far that came from our ports and not from us, and how many of ours were seen; then counts anew. */
+  async take(): Promise<{ readonly kernel: readonly string[]; readonly ours: number }> {
+    for (const place of this.#places) await mark(place);
+    const sent = new Map<string, number>();
+    for (const key of this.#sent) sent.set(key, (sent.get(key) ?? 0) + 1);
+    let ours = 0;
+    const kernel: string[] = [];
+    for (const { from, key } of this.#captured) {
+      if (!this.#ours.has(from)) continue;
+      const left = sent.get(key) ?? 0;
+      if (left > 0) {
+        ours++;
+        sent.set(key, left - 1);
+      } else {
+        kernel.push(key);
+      }
+    }
+    this.#captured.length = 0;
+    this.#sent.length = 0;
+    this.#ours.clear();
+    return { kernel, ours };
+  }
+
+  close(): void {
+    for (const place of this.#places) place.close();
+  }
+
+  #read(bytes: Uint8Array, offset: number, length: number): { from: string; key: string } | undefined {
+    const packet = this.#packet;
+    if (parseIpPacket(packet, bytes, offset, length, false) !== "" || packet.protocol !== PROTOCOL_TCP) return undefined;
+    const segment = this.#segment;
+    if (parseSegment(segment, bytes, packet.payloadOffset, packet.payloadLength) !== "") return undefined;
+    const from = formatEndpoint(packet.source, segment.sourcePort);
+    const to = formatEndpoint(packet.destination, segment.destinationPort);
+    return { from, key: `${from} > ${to} flags ${segment.flags} seq ${segment.seq} ack ${segment.ack}` };
+  }
+}
+
+/** Sends a datagram and waits until the capture shows it: then it has shown all that went before. */
+async function mark(place: { readonly address: string; marks: number; onMark: () => void }): Promise<void> {
+  const socket = createSocket("udp4");
+  socket.on("error", () => {}); // nobody listens there: ICMP may say so
+  const { marks } = place;
+  const shown = new Promise<void>((resolve) => {
+    place.onMark = () => {
+      if (place.marks > marks) resolve();
+    };
+  });
+  socket.send("mark", MARK_PORT, place.address);
+  await shown;
+  const closed = once(socket, "close");
+  socket.close();
+  await closed;
+}
