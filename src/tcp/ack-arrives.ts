@@ -35,11 +35,11 @@ export function processAck(tcb: Tcb, seg: Segment, now: Micros): string {
 function acknowledge(tcb: Tcb, seg: Segment, now: Micros): boolean {
   const snd = tcb.snd;
   const flight = tcb.flightSize;
-  const total = seqDiff(seg.ack, snd.una);
   const bytes = Math.min(seqDiff(seg.ack, tcb.dataStart), tcb.sendQueue.length);
   const finAcked = tcb.finQueued && seqGt(seg.ack, tcb.dataEnd);
   measure(tcb, seg, now);
   snd.una = seg.ack;
+  tcb.synAcked = true;
   if (bytes > 0) {
     tcb.sendQueue.discard(bytes);
     tcb.counters.bytesAcked += bytes;
@@ -47,10 +47,16 @@ function acknowledge(tcb: Tcb, seg: Segment, now: Micros): boolean {
   if (seqLt(snd.nxt, snd.una)) snd.nxt = snd.una;
   if (tcb.urgentOut && seqGe(snd.una, snd.up)) tcb.urgentOut = false;
   tcb.backoffs = 0;
-  recover(tcb, total, flight, now);
+  // The peer is there again: what a router said before is no reason any more. Note: Linux does the same.
+  tcb.softError = undefined;
+  // SYN and FIN are no bytes to a congestion window.
+  recover(tcb, bytes, flight, now);
   // RFC 6298 §5.2, §5.3.
-  if (snd.una === snd.max) tcb.timers.retransmission = NEVER;
-  else if (!tcb.recovery.active || !tcb.recovery.partialSeen) startRetransmission(tcb, now);
+  if (snd.una === snd.max) {
+    tcb.timers.retransmission = NEVER;
+    // A probe's byte was the last: nothing waits for a window any more.
+    if (tcb.sendQueue.length === 0 && (finAcked || !tcb.finQueued)) tcb.timers.persist = NEVER;
+  } else if (!tcb.recovery.active || !tcb.recovery.partialSeen) startRetransmission(tcb, now);
   if (tcb.recovery.active) tcb.recovery.partialSeen = true;
   if (tcb.writeBlocked && tcb.sendQueue.length * 2 <= tcb.config.sendBufferBytes) {
     tcb.writeBlocked = false;
@@ -64,6 +70,8 @@ function recover(tcb: Tcb, acked: number, flight: number, now: Micros): void {
   const { recovery, snd } = tcb;
   if (!recovery.active) {
     recovery.dupAcks = 0;
+    // Kept close behind SND.UNA, or after 2 GiB it would seem to lie ahead.
+    if (seqGt(snd.una, recovery.recover)) recovery.recover = seqAdd(snd.una, -1);
     ackSample.now = now;
     ackSample.ackedBytes = acked;
     ackSample.flightSize = flight;
@@ -79,6 +87,7 @@ function recover(tcb: Tcb, acked: number, flight: number, now: Micros): void {
   if (seqGe(tcb.snd.una, recovery.recover)) {
     recovery.active = false;
     recovery.dupAcks = 0;
+    tcb.pending.retransmit = false;
     tcb.congestion.onExitRecovery(tcb.flightSize, now);
   } else {
     tcb.congestion.onPartialAck(acked);
@@ -109,7 +118,7 @@ function measure(tcb: Tcb, seg: Segment, now: Micros): void {
     // A peer may echo nonsense: only the last few minutes can be true.
     if (elapsed >= 0 && elapsed < 300_000) tcb.rtt.sample(Math.max(1, elapsed) * MILLISECOND);
   }
-  if (tcb.synRepeated && tcb.state === "ESTABLISHED") {
+  if (tcb.synRepeated) {
     tcb.synRepeated = false;
     // RFC 6298 §5.7.
     if (!tcb.rtt.hasSample && tcb.rtt.rto < 3 * SECOND) tcb.rtt.restart(3 * SECOND);

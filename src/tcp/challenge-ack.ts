@@ -13,9 +13,8 @@ export function challengeAck(tcb: Tcb, note: string, now: Micros): string {
   return note;
 }
 
-/** A bare segment outside the window: a keep-alive probe, or an old ACK. */
-export function outOfWindowAck(tcb: Tcb, now: Micros): string {
-  const note = "dropped: outside the window, carries nothing";
+/** A bare segment outside the window, or with an old timestamp: a keep-alive probe, or an old ACK. Returns `note`. */
+export function outOfWindowAck(tcb: Tcb, note: string, now: Micros): string {
   tcb.observer?.drop(tcb.owner, note, now);
   if (allowed(tcb, now)) askForAck(tcb, "answers a segment outside the window");
   return note;

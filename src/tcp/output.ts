@@ -27,7 +27,7 @@ export function pollTransmit(tcb: Tcb, now: Micros, out: OutgoingPacket): boolea
     case "FIN-WAIT-2":
       break;
     default:
-      if (pending.probe) return sendProbe(tcb, now, out);
+      if (pending.probe && sendProbe(tcb, now, out)) return true;
       if (pending.retransmit) {
         pending.retransmit = false;
         const outstanding = seqDiff(tcb.snd.max, tcb.snd.una);
@@ -186,6 +186,7 @@ function sendProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   if (data <= 0 && !tcb.finQueued) return false;
   const flags = data > 0 ? ACK : ACK | FIN;
   emitSegment(tcb, out, now, flags, snd.una, tcb.rcv.nxt, advertise(tcb, tcb.rcv.windShift), offset, data, NOTE_PROBE);
+  if (tcb.urgentOut && seqGt(snd.up, snd.una)) setUrgentPointer(tcb, out, snd.una);
   acknowledged(tcb);
   snd.max = seqMax(snd.max, seqAdd(snd.una, 1));
   tcb.timing = false;
@@ -196,8 +197,10 @@ function sendProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
 const NOTE_PROBE = "zero-window probe: is there room again?";
 
 function sendAck(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
-  // A bare ACK carries SND.NXT; after a time-out SND.MAX, or the peer takes it for an old one.
-  emitSegment(tcb, out, now, ACK, tcb.snd.max, tcb.rcv.nxt, advertise(tcb, tcb.rcv.windShift), 0, 0, tcb.pending.ackReason);
+  // A bare ACK carries SND.NXT; after a time-out SND.MAX, or the peer takes it for an old one. While the window is being
+  // probed SND.NXT again: a peer with a closed window accepts its RCV.NXT alone, and the probe's byte did not move that.
+  const seq = tcb.timers.persist === NEVER ? tcb.snd.max : tcb.snd.nxt;
+  emitSegment(tcb, out, now, ACK, seq, tcb.rcv.nxt, advertise(tcb, tcb.rcv.windShift), 0, 0, tcb.pending.ackReason);
   acknowledged(tcb);
   return true;
 }
@@ -206,7 +209,7 @@ function sendAck(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
 function sendReset(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   tcb.pending.rst = false;
   // It must hit the peer's RCV.NXT (RFC 5961 §3): with a closed window a probe's byte was not taken.
-  const seq = tcb.snd.wnd === 0 ? tcb.snd.una : tcb.snd.max;
+  const seq = tcb.snd.wnd === 0 && tcb.synAcked ? tcb.snd.una : tcb.snd.max;
   emitSegment(tcb, out, now, RST | ACK, seq, tcb.rcv.nxt, 0, 0, 0, tcb.pending.rstReason);
   return true;
 }
@@ -239,6 +242,7 @@ function startTiming(tcb: Tcb, now: Micros, end = tcb.snd.nxt): void {
 function startPersist(tcb: Tcb, now: Micros): void {
   const timers = tcb.timers;
   if (timers.persist !== NEVER || timers.retransmission !== NEVER) return;
+  tcb.backoffSince = now;
   const delay = tcb.rtt.backedOff(tcb.backoffs);
   timers.persist = now + delay;
   tcb.observer?.timer(tcb.owner, "persist", "start", delay, "the peer's window is too small to send", now);

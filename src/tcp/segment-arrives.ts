@@ -3,10 +3,10 @@
  * CLOSED state has no TCB; its answer is the stack's. Each function returns what was made of the segment, in a few
  * constant words; nothing that a peer sends throws.
  */
-import { seqAdd, seqGe, seqGt, seqInRange, seqLe, seqLt } from "../base/seq.js";
+import { seqAdd, seqGt, seqInRange, seqLe, seqLt } from "../base/seq.js";
 import { MILLISECOND, type Micros } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
-import { ACK, RST, SYN, URG } from "../wire/tcp-flags.js";
+import { ACK, FIN, RST, SYN, URG } from "../wire/tcp-flags.js";
 import { processAck } from "./ack-arrives.js";
 import { challengeAck, outOfWindowAck } from "./challenge-ack.js";
 import { offeredShift } from "./emit.js";
@@ -92,6 +92,7 @@ function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
     if (!seg.hasTimestamps) return drop(tcb, "dropped: no timestamp on a connection that uses them", now);
     if (pawsRejects(tcb, seg, now)) {
       tcb.counters.pawsDrops++;
+      if (seg.len === 0) return outOfWindowAck(tcb, "dropped: old duplicate (PAWS), carries nothing", now);
       askForAck(tcb, "answers an old duplicate (PAWS)");
       return drop(tcb, "dropped: old duplicate (PAWS)", now);
     }
@@ -126,7 +127,7 @@ function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
   if ((seg.flags & ACK) === 0) return drop(tcb, "dropped: no ACK", now);
   if (tcb.state === "SYN-RECEIVED") {
     if (!(seqLt(snd.una, seg.ack) && seqLe(seg.ack, snd.max))) return strayReset(tcb, seg, WRONG_ACK, now);
-    if (!tcb.owner.mayEstablish(now)) return drop(tcb, "dropped: the accept queue is full", now);
+    if (!tcb.owner.mayEstablish(now)) return drop(tcb, GATE_CLOSED, now);
     establish(tcb, seg, now);
   }
   const verdict = processAck(tcb, seg, now);
@@ -161,6 +162,7 @@ function unacceptable(tcb: Tcb, seg: Segment, now: Micros): string {
     if (seg.flags & ACK) {
       // Simultaneous open: the peer's SYN,ACK repeats its SYN below our window; its ACK is what we wait for.
       if (!seqLt(tcb.snd.una, seg.ack) || !seqLe(seg.ack, tcb.snd.max)) return strayReset(tcb, seg, WRONG_ACK, now);
+      if (!tcb.owner.mayEstablish(now)) return drop(tcb, GATE_CLOSED, now);
       establish(tcb, seg, now);
       processAck(tcb, seg, now);
       askForAck(tcb, "answers the SYN,ACK of a simultaneous open");
@@ -175,18 +177,25 @@ function unacceptable(tcb: Tcb, seg: Segment, now: Micros): string {
     askForAck(tcb, "answers a segment outside the window");
     return drop(tcb, "dropped: outside the window", now);
   }
-  return outOfWindowAck(tcb, now);
+  return outOfWindowAck(tcb, BARE_OUTSIDE, now);
 }
+
+const BARE_OUTSIDE = "dropped: outside the window, carries nothing";
 
 /** After the peer's FIN only its repetition can come: the last ACK was lost (RFC 9293 §3.10.7.4, eighth, TIME-WAIT). */
 function repeatedFin(tcb: Tcb, seg: Segment, now: Micros): string {
-  if (seg.len === 0) return outOfWindowAck(tcb, now);
+  if (seg.len === 0) return outOfWindowAck(tcb, BARE_OUTSIDE, now);
+  if ((seg.flags & FIN) === 0) {
+    askForAck(tcb, "answers data that is here already");
+    return drop(tcb, "dropped: outside the window", now);
+  }
   askForAck(tcb, "acknowledges the repeated FIN once more");
   if (tcb.state !== "TIME-WAIT") return "FIN again: acknowledged once more";
   startTimeWait(tcb, "rcv FIN again: 2 MSL anew", now);
   return "FIN again: acknowledged once more, the 2MSL wait starts anew";
 }
 
+const GATE_CLOSED = "dropped: the accept queue is full";
 const WRONG_ACK = "wrong acknowledgment in SYN-RECEIVED: answered with RST";
 
 /** <SEQ=SEG.ACK><CTL=RST>: the sender speaks of a connection that is not this one; ours stays as it is. */
@@ -240,6 +249,8 @@ function establish(tcb: Tcb, seg: Segment, now: Micros): void {
   tcb.snd.maxWnd = Math.max(tcb.snd.maxWnd, tcb.snd.wnd);
   tcb.snd.wl1 = seg.seq;
   tcb.snd.wl2 = seg.ack;
+  // RFC 5681 §3.1: after a lost SYN,ACK one segment. (For a lost SYN `setEffectiveMss` has seen to it.)
+  if (tcb.synRepeated) tcb.congestion = tcb.config.congestion(tcb.snd.mss, tcb.snd.mss);
   if (tcb.finQueued) setState(tcb, "FIN-WAIT-1", "CLOSE was called before", now);
 }
 
@@ -261,7 +272,9 @@ function reset(tcb: Tcb, now: Micros): string {
       return "connection refused";
     case "CLOSING":
     case "LAST-ACK":
-      setState(tcb, "CLOSED", "rcv RST", now);
+      // The RFC makes no failure of it. With data of ours unacknowledged it is one, and the user must know (MUST-12).
+      if (tcb.sendQueue.length > 0) fail(tcb, "ECONNRESET", "rcv RST: our last data may be lost", now);
+      else setState(tcb, "CLOSED", "rcv RST", now);
       return "RST: closed";
     case "TIME-WAIT":
       // RFC 1337, fix F1: RST must not cut TIME-WAIT short.
@@ -279,7 +292,8 @@ function processUrgent(tcb: Tcb, seg: Segment): void {
     case "FIN-WAIT-1":
     case "FIN-WAIT-2": {
       const up = seqAdd(seg.seq, seg.up);
-      if (seqGt(up, tcb.rcv.up) && seqGe(up, tcb.rcv.nxt)) {
+      // RCV.UP of urgent data that was read counts no more: after 2 GiB it would seem to lie ahead.
+      if (seqGt(up, tcb.rcv.nxt) && (!tcb.urgentIn || seqGt(up, tcb.rcv.up))) {
         tcb.rcv.up = up;
         tcb.urgentIn = true;
         tcb.events |= EVENT_URGENT;

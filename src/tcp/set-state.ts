@@ -12,7 +12,7 @@ export function setState(tcb: Tcb, to: State, reason: string, now: Micros): void
   invariant(isTransition(from, to), `no transition from ${from} to ${to}`);
   tcb.state = to;
   if (to === "ESTABLISHED") tcb.events |= EVENT_ESTABLISHED;
-  if (to === "CLOSED") release(tcb);
+  if (to === "CLOSED" || to === "LISTEN") release(tcb);
   if (to === "CLOSED") tcb.events |= EVENT_CLOSED;
   tcb.observer?.state(tcb.owner, from, to, reason, now);
 }

@@ -138,6 +138,8 @@ export class Tcb {
   readonly receiveQueue = new ByteRing();
   readonly outOfOrder = new RangeSet();
 
+  /** Our SYN is acknowledged. Not to be told from SND.UNA: every 4 GiB it equals ISS again. */
+  synAcked = false;
   /** The user has said that no more data will come: FIN follows the last byte. */
   finQueued = false;
   /** The user will not receive any more (CLOSE, not just SHUTDOWN): new data is answered with RST (SHLD-3). */
@@ -202,7 +204,7 @@ export class Tcb {
 
   /** Sequence number of the first byte in `sendQueue`. */
   get dataStart(): number {
-    return this.snd.una === this.iss ? seqAdd(this.iss, 1) : this.snd.una;
+    return this.synAcked ? this.snd.una : seqAdd(this.snd.una, 1);
   }
 
   /** One past the last byte in `sendQueue`: where FIN stands if it is queued. */
@@ -217,7 +219,7 @@ export class Tcb {
 
   /** Bytes up to the end of urgent data that the user has not read yet (RFC 9293 MUST-33); 0 or less when there is none. */
   get urgentBytes(): number {
-    return seqDiff(this.rcv.up, this.rcv.nxt) + this.receiveQueue.length;
+    return this.urgentIn ? seqDiff(this.rcv.up, this.rcv.nxt) + this.receiveQueue.length : 0;
   }
 
   /** Free bytes of the receive buffer. */

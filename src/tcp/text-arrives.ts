@@ -24,10 +24,7 @@ export function processText(tcb: Tcb, seg: Segment, now: Micros): string {
   let fin = (seg.flags & FIN) !== 0;
   const old = seqDiff(rcv.nxt, seq);
   if (old > 0) {
-    if (old > length || (old === length && !fin && length > 0)) {
-      askForAck(tcb, "answers data that is here already");
-      return "duplicate data";
-    }
+    // Never more than all of the text: the first step let the segment pass because its last number is new.
     seq = rcv.nxt;
     offset += old;
     length -= old;
@@ -57,7 +54,6 @@ export function processFin(tcb: Tcb, now: Micros): string {
   const rcv = tcb.rcv;
   if (!rcv.finSeen || rcv.nxt !== rcv.fin || !mayReceive(tcb)) return "";
   rcv.nxt = seqAdd(rcv.nxt, 1);
-  if (seqGt(rcv.nxt, rcv.adv)) rcv.adv = rcv.nxt;
   askForAck(tcb, "acknowledges FIN: it takes one sequence number");
   tcb.events |= EVENT_READABLE;
   switch (tcb.state) {
@@ -79,7 +75,14 @@ function mayReceive(tcb: Tcb): boolean {
   return tcb.state === "ESTABLISHED" || tcb.state === "FIN-WAIT-1" || tcb.state === "FIN-WAIT-2";
 }
 
+/** So that a peer that sends every other byte cannot make each further segment walk a list of half a million ranges. */
+const MOST_RANGES = 4_096;
+
 function keepAhead(tcb: Tcb, seq: number, length: number): string {
+  if (tcb.outOfOrder.size >= MOST_RANGES) {
+    askForAck(tcb, "duplicate ACK: something before it is missing");
+    return "dropped: too many holes before it";
+  }
   tcb.outOfOrder.add(seq, seqAdd(seq, length));
   tcb.counters.outOfOrder++;
   // RFC 5681 §4.2: at once, so that the sender's fast retransmission works (MAY-13).
@@ -92,7 +95,8 @@ function takeInOrder(tcb: Tcb, length: number, cut: boolean, now: Micros): strin
   const before = rcv.nxt;
   rcv.nxt = seqAdd(rcv.nxt, length);
   const filled = outOfOrder.size > 0;
-  if (filled && seqLe(outOfOrder.start(0), rcv.nxt)) {
+  // A segment may cover one range wholly and reach into the next.
+  while (outOfOrder.size > 0 && seqLe(outOfOrder.start(0), rcv.nxt)) {
     const end = outOfOrder.end(0);
     if (seqGt(end, rcv.nxt)) rcv.nxt = end;
     outOfOrder.trimBefore(rcv.nxt);

@@ -81,7 +81,8 @@ function givesUp(tcb: Tcb, now: Micros): boolean {
 /** RFC 9293 §3.8.6.1: for ever, with growing intervals, as long as the peer answers (MUST-37, SHLD-30). */
 function persistTimeout(tcb: Tcb, now: Micros): void {
   tcb.timers.persist = NEVER;
-  if (now - tcb.lastReceiveAt >= tcb.config.r2Us && tcb.backoffs > 0) {
+  // The peer may have been idle for long before: its silence counts from the first probe on.
+  if (now - Math.max(tcb.lastReceiveAt, tcb.backoffSince) >= tcb.config.r2Us && tcb.backoffs > 0) {
     fail(tcb, "ETIMEDOUT", "R2: no answer to any zero-window probe", now);
     return;
   }

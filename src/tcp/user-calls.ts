@@ -12,17 +12,24 @@ import { askForAck, windowUpdateDue } from "./output.js";
 import { setState } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
 
-/** §3.10.1 OPEN, active: SYN goes out at the next `pollTransmit`. */
+/** §3.10.1 OPEN, active: SYN goes out at the next `pollTransmit`. Throws `EISCONN` in any state but CLOSED and LISTEN. */
 export function openActive(tcb: Tcb, iss: number, now: Micros): void {
+  if (tcb.state !== "CLOSED" && tcb.state !== "LISTEN") throw alreadyOpen();
   begin(tcb, iss);
+  tcb.passive = false;
   setState(tcb, "SYN-SENT", "active OPEN", now);
 }
 
-/** §3.10.1 OPEN, passive: one half-open connection of a listener, for the SYN that has come. */
+/** §3.10.1 OPEN, passive: one half-open connection of a listener, for the SYN that has come. Throws `EISCONN` unless CLOSED. */
 export function openPassive(tcb: Tcb, iss: number, now: Micros): void {
+  if (tcb.state !== "CLOSED") throw alreadyOpen();
   begin(tcb, iss);
   tcb.passive = true;
   setState(tcb, "LISTEN", "passive OPEN", now);
+}
+
+function alreadyOpen(): RawTcpError {
+  return new RawTcpError("EISCONN", "OPEN: the connection is open already");
 }
 
 function begin(tcb: Tcb, iss: number): void {
@@ -43,7 +50,7 @@ export function send(tcb: Tcb, data: Uint8Array, offset: number, length: number,
   switch (tcb.state) {
     case "CLOSED":
     case "LISTEN":
-      throw new RawTcpError(tcb.failure ?? "ENOTCONN", "SEND: the connection is not open");
+      throw new RawTcpError(tcb.failure ?? (tcb.finQueued ? "EPIPE" : "ENOTCONN"), "SEND: the connection is not open");
     case "SYN-SENT":
     case "SYN-RECEIVED":
     case "ESTABLISHED":
@@ -160,8 +167,16 @@ function abortWith(tcb: Tcb, reason: string, note: string, now: Micros): void {
       tcb.pending.rst = true;
       tcb.pending.rstReason = note;
       break;
+    case "CLOSING":
+    case "LAST-ACK":
+      // The RFC deletes the TCB without a word: all was said. If data is lost by that, ours or the peer's, it was not, and the
+      // peer would wait for it in FIN-WAIT-2 for ever. Note: Linux does the same.
+      if (tcb.sendQueue.length === 0 && tcb.receiveQueue.length === 0) break;
+      tcb.pending.rst = true;
+      tcb.pending.rstReason = note;
+      break;
     default:
-      // LISTEN, SYN-SENT, CLOSING, LAST-ACK, TIME-WAIT: the TCB is deleted without a word.
+      // LISTEN, SYN-SENT, TIME-WAIT: the TCB is deleted without a word.
       break;
   }
   tcb.failure ??= "ECONNABORTED";
