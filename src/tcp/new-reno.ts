@@ -1,5 +1,14 @@
 /** NewReno: slow start, congestion avoidance, fast recovery (RFC 5681, RFC 6582). */
-import type { AckSample, CongestionControl } from "./congestion.js";
+import type { Micros } from "../base/time.js";
+import {
+  type AckSample,
+  afterIdle,
+  afterPartialAck,
+  afterRecovery,
+  type CongestionControl,
+  idleSsthresh,
+  MAX_WINDOW,
+} from "./congestion.js";
 
 export function newReno(mss: number, initialWindow: number): CongestionControl {
   return new NewReno(mss, initialWindow);
@@ -12,6 +21,10 @@ class NewReno implements CongestionControl {
   #mss: number;
   /** Bytes acknowledged in congestion avoidance since cwnd last grew (appropriate byte counting, RFC 3465). */
   #acked = 0;
+  #inRecovery = false;
+  /** What held before the last loss, for `onUndo`; `#undoCwnd` is 0 when there is nothing to undo. */
+  #undoCwnd = 0;
+  #undoSsthresh = 0;
 
   constructor(mss: number, initialWindow: number) {
     this.#mss = mss;
@@ -34,10 +47,12 @@ class NewReno implements CongestionControl {
   }
 
   onEnterRecovery(flightSize: number): void {
+    this.#remember();
     this.ssthresh = Math.max(flightSize >>> 1, 2 * this.#mss);
     // Three segments have left the network: they brought the duplicate ACKs.
     this.cwnd = this.ssthresh + 3 * this.#mss;
     this.#acked = 0;
+    this.#inRecovery = true;
   }
 
   onDuplicateAck(): void {
@@ -45,25 +60,66 @@ class NewReno implements CongestionControl {
   }
 
   onPartialAck(ackedBytes: number): void {
-    this.cwnd = Math.max(this.cwnd - ackedBytes, this.#mss);
-    if (ackedBytes >= this.#mss) this.cwnd += this.#mss;
+    this.cwnd = afterPartialAck(this.cwnd, ackedBytes, this.#mss);
   }
 
   onExitRecovery(flightSize: number): void {
-    // The first of the two choices of RFC 6582 §3.2 step 3: no burst of a whole ssthresh.
-    this.cwnd = Math.min(this.ssthresh, Math.max(flightSize, this.#mss) + this.#mss);
+    this.cwnd = afterRecovery(this.ssthresh, flightSize, this.#mss);
+    this.#inRecovery = false;
   }
 
   onTimeout(flightSize: number, first: boolean): void {
-    if (first) this.ssthresh = Math.max(flightSize >>> 1, 2 * this.#mss);
+    if (first) {
+      this.#remember();
+      this.ssthresh = Math.max(flightSize >>> 1, 2 * this.#mss);
+    }
     this.cwnd = this.#mss;
+    this.#acked = 0;
+    this.#inRecovery = false;
+  }
+
+  onEcn(flightSize: number): void {
+    const reduced = Math.floor(flightSize * BETA_ECN);
+    this.ssthresh = Math.max(reduced, 2 * this.#mss);
+    // A window of one segment is the least; below that the retransmission timer slows the sender (RFC 3168 §6.1.2).
+    this.cwnd = Math.min(this.cwnd, Math.max(reduced, this.#mss));
+    this.#acked = 0;
+    this.#undoCwnd = 0;
+  }
+
+  onUndo(): void {
+    if (this.#undoCwnd === 0) return;
+    this.cwnd = this.#deflated();
+    this.#inRecovery = false;
+    if (this.cwnd < this.#undoCwnd) {
+      this.cwnd = this.#undoCwnd;
+      this.ssthresh = this.#undoSsthresh;
+    }
+    this.#undoCwnd = 0;
+  }
+
+  onIdle(idleUs: Micros, rtoUs: Micros, initialWindow: number): void {
+    const cwnd = afterIdle(this.cwnd, idleUs, rtoUs, initialWindow);
+    if (cwnd === this.cwnd) return;
+    this.ssthresh = idleSsthresh(this.ssthresh, this.cwnd);
+    this.cwnd = cwnd;
     this.#acked = 0;
   }
 
   onMss(mss: number): void {
     this.#mss = mss;
   }
+
+  #remember(): void {
+    this.#undoCwnd = this.#deflated();
+    this.#undoSsthresh = this.ssthresh;
+  }
+
+  /** The window without the inflation of recovery, which stands for segments that have left the network. */
+  #deflated(): number {
+    return this.#inRecovery ? Math.min(this.cwnd, this.ssthresh) : this.cwnd;
+  }
 }
 
-/** The largest window that window scaling can express (RFC 7323 §2.3); more would never be used. */
-const MAX_WINDOW = 2 ** 30;
+/** What is left of the window after an ECN mark: queues that mark are short, so less has to drain (RFC 8511 §3.1). */
+const BETA_ECN = 0.8;
