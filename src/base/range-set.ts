@@ -42,6 +42,11 @@ export class RangeSet {
     return i;
   }
 
+  /** The index of the range that starts at `start`, -1 when there is none. */
+  indexOfStart(start: number): number {
+    return this.#starts.indexOf(start);
+  }
+
   /** Whether every byte of `[start, end)` is in the set. */
   covers(start: number, end: number): boolean {
     for (let i = 0; i < this.#starts.length; i++) {

@@ -1,7 +1,7 @@
 /** What can be chosen for a connection. Every default carries its source. */
 import { MILLISECOND, MINUTE, type Micros, SECOND } from "../base/time.js";
 import type { CongestionFactory } from "./congestion.js";
-import { newReno } from "./new-reno.js";
+import { cubic } from "./cubic.js";
 
 export interface ConnectionConfig {
   /** Largest IP packet on the path, headers included. */
@@ -16,6 +16,8 @@ export interface ConnectionConfig {
   readonly windowScaling: boolean;
   /** Offer and accept timestamps (RFC 7323 §3). */
   readonly timestamps: boolean;
+  /** Offer and accept selective acknowledgments (RFC 2018). */
+  readonly sack: boolean;
   /** Turns the Nagle algorithm off (RFC 9293 MUST-17). */
   readonly noDelay: boolean;
   /** Longest wait before received data is acknowledged; 0 acknowledges at once (RFC 9293 MUST-40: below 0.5 s). */
@@ -53,6 +55,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   receiveBufferBytes: 1 << 20,
   windowScaling: true,
   timestamps: true,
+  sack: true,
   noDelay: false,
   // Note: Linux does the same (TCP_DELACK_MIN).
   delayedAckUs: 40 * MILLISECOND,
@@ -78,7 +81,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   challengeAckIntervalUs: 500 * MILLISECOND,
   // RFC 6928 §2.
   initialWindowSegments: 10,
-  congestion: newReno,
+  congestion: cubic,
   // RFC 1700; Note: Linux does the same.
   ttl: 64,
   tos: 0,

@@ -7,8 +7,8 @@ import { MILLISECOND, type Micros } from "../base/time.js";
 import { getU16, putU16, putU32 } from "../wire/bytes.js";
 import { addBytes, finish } from "../wire/checksum.js";
 import { PROTOCOL_TCP } from "../wire/ip-packet.js";
-import { OPTION_MSS, OPTION_NOP, OPTION_TIMESTAMPS, OPTION_WINDOW_SCALE } from "../wire/segment.js";
-import { ACK, SYN } from "../wire/tcp-flags.js";
+import { OPTION_MSS, OPTION_NOP, OPTION_SACK_PERMITTED, OPTION_TIMESTAMPS, OPTION_WINDOW_SCALE } from "../wire/segment.js";
+import { ACK, RST, SYN } from "../wire/tcp-flags.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
 import type { Tcb } from "./tcb.js";
 
@@ -42,7 +42,10 @@ export function emitSegment(
   const tcp = tcb.local.family === 4 ? 20 : 40;
   let at = tcp + 20;
   if ((flags & SYN) !== 0) at = putSynOptions(tcb, bytes, at, (flags & ACK) !== 0, now);
-  else if (tcb.ts.enabled) at = putTimestamps(tcb, bytes, at, (flags & ACK) !== 0, now);
+  else {
+    if (tcb.ts.enabled) at = putTimestamps(tcb, bytes, at, (flags & ACK) !== 0, now);
+    if (tcb.sack.optionBytes(tcb) > 0 && (flags & (ACK | RST)) === ACK) at = tcb.sack.put(tcb, bytes, at);
+  }
   tcb.sendQueue.copyOut(dataOffset, bytes, at, dataLength);
   const length = at + dataLength;
   putU16(bytes, tcp, tcb.localPort);
@@ -78,7 +81,16 @@ function putSynOptions(tcb: Tcb, bytes: Uint8Array, at: number, answer: boolean,
   bytes[at + 1] = 4;
   putU16(bytes, at + 2, announcedMss(tcb));
   at += 4;
-  if (answer ? tcb.ts.enabled : tcb.config.timestamps) at = putTimestamps(tcb, bytes, at, answer, now);
+  const sack = answer ? tcb.sack.enabled : tcb.config.sack;
+  if (answer ? tcb.ts.enabled : tcb.config.timestamps) {
+    at = putTimestamps(tcb, bytes, at, answer, now);
+    // SACK-permitted takes the place of the two NOPs before the timestamps.
+    if (sack) putSackPermitted(bytes, at - 12);
+  } else if (sack) {
+    bytes[at] = OPTION_NOP;
+    bytes[at + 1] = OPTION_NOP;
+    at = putSackPermitted(bytes, at + 2);
+  }
   if (answer ? tcb.scaling : tcb.config.windowScaling) {
     bytes[at] = OPTION_NOP;
     bytes[at + 1] = OPTION_WINDOW_SCALE;
@@ -87,6 +99,12 @@ function putSynOptions(tcb: Tcb, bytes: Uint8Array, at: number, answer: boolean,
     at += 4;
   }
   return at;
+}
+
+function putSackPermitted(bytes: Uint8Array, at: number): number {
+  bytes[at] = OPTION_SACK_PERMITTED;
+  bytes[at + 1] = 2;
+  return at + 2;
 }
 
 function putTimestamps(tcb: Tcb, bytes: Uint8Array, at: number, echo: boolean, now: Micros): number {

@@ -6,9 +6,12 @@ import { seqAdd, seqDiff, seqGe, seqGt, seqLt, seqMax } from "../base/seq.js";
 import { type Micros, NEVER } from "../base/time.js";
 import { ACK, FIN, PSH, RST, SYN } from "../wire/tcp-flags.js";
 import { emitSegment, setUrgentPointer } from "./emit.js";
+import { congestionWindow, flight, startTlp } from "./loss-recovery.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
+import type { SentSegment } from "./sent-list.js";
 import { isSynchronized } from "./state.js";
 import type { Tcb } from "./tcb.js";
+import { advertise } from "./window.js";
 
 /** Writes the next segment that is due into `out`; false when there is none. Call until false after every input. */
 export function pollTransmit(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
@@ -28,12 +31,8 @@ export function pollTransmit(tcb: Tcb, now: Micros, out: OutgoingPacket): boolea
       break;
     default:
       if (pending.probe && sendProbe(tcb, now, out)) return true;
-      if (pending.retransmit) {
-        pending.retransmit = false;
-        const outstanding = seqDiff(tcb.snd.max, tcb.snd.una);
-        if (outstanding > 0)
-          return sendData(tcb, now, out, tcb.snd.una, Math.min(outstanding, tcb.snd.mss), "fast retransmission");
-      }
+      if (sendLost(tcb, now, out)) return true;
+      if (pending.tlp && sendTailLossProbe(tcb, now, out)) return true;
       if (sendNewData(tcb, now, out)) return true;
   }
   return pending.ack && sendAck(tcb, now, out);
@@ -52,41 +51,13 @@ export function startRetransmission(tcb: Tcb, now: Micros): void {
   tcb.timers.retransmission = Math.min(now + tcb.rtt.backedOff(tcb.backoffs), tcb.backoffSince + limit);
 }
 
-/**
- * Moves the right edge on as far as the buffer allows and silly-window avoidance wants (RFC 9293 §3.8.6.2.2), and gives the
- * window field. The edge never goes back: data up to it is taken, though scaling may not express it exactly (RFC 7323 §2.4).
- */
-function advertise(tcb: Tcb, shift: number): number {
-  const rcv = tcb.rcv;
-  const space = tcb.receiveSpace;
-  const offered = seqDiff(rcv.adv, rcv.nxt);
-  const step = Math.min(tcb.config.receiveBufferBytes >>> 1, tcb.snd.mss);
-  let wnd = offered;
-  if (space >= offered + step || space - offered >= tcb.config.receiveBufferBytes >>> 1) wnd = space;
-  const unit = 2 ** shift;
-  // Rounding down would take the edge back by less than a unit; rounding up at every ACK would let it creep past the buffer.
-  const roundUp = wnd === offered && Math.ceil(offered / unit) * unit <= space + unit;
-  const field = Math.min(roundUp ? Math.ceil(wnd / unit) : Math.floor(wnd / unit), 0xffff);
-  const edge = seqAdd(rcv.nxt, field * unit);
-  if (seqGt(edge, rcv.adv)) rcv.adv = edge;
-  return field;
-}
-
-/** Whether a bare ACK would tell the peer of a window worth knowing: the user has read much since the last one. */
-export function windowUpdateDue(tcb: Tcb): boolean {
-  const offered = tcb.receiveWindow;
-  const gain = tcb.receiveSpace - offered;
-  return gain >= Math.min(2 * tcb.snd.mss, tcb.config.receiveBufferBytes >>> 1) && (offered === 0 || gain >= offered);
-}
-
 function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const repeated = tcb.snd.max !== tcb.iss;
   const answer = tcb.state === "SYN-RECEIVED";
   const field = advertise(tcb, 0);
   tcb.snd.nxt = seqAdd(tcb.iss, 1);
   tcb.snd.max = seqMax(tcb.snd.max, tcb.snd.nxt);
-  if (repeated) tcb.timing = false;
-  else startTiming(tcb, now);
+  tcb.synSentAt = now;
   const note = answer ? (repeated ? NOTE_SYN_ACK_AGAIN : NOTE_SYN_ACK) : repeated ? NOTE_SYN_AGAIN : NOTE_SYN;
   emitSegment(tcb, out, now, answer ? SYN | ACK : SYN, tcb.iss, answer ? tcb.rcv.nxt : 0, field, 0, 0, note);
   acknowledged(tcb);
@@ -100,65 +71,124 @@ const NOTE_SYN_AGAIN = "SYN again: no answer yet";
 const NOTE_SYN_ACK = "takes the SYN and opens our direction in the same segment";
 const NOTE_SYN_ACK_AGAIN = "SYN-ACK again: the third segment has not come";
 
+/** Sends again the first segment that is taken for lost, as far as the congestion window allows. */
+function sendLost(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
+  const { sent, snd, recovery } = tcb;
+  // A closed window is probed, see the persist timer.
+  if (sent.lostSegments === 0 || snd.wnd === 0) return false;
+  const index = sent.nextLost();
+  const segment = sent.at(index);
+  if (segment === undefined) return false;
+  // NewReno sends the one segment that it knows of at once; the pipe is only known with SACK or when all is lost.
+  const piped = tcb.sack.enabled || recovery.loss || sent.lostSegments > 1;
+  if (piped && sent.inFlightBytes > 0 && sent.inFlightBytes + segment.length > congestionWindow(tcb)) return false;
+  // SHLD-16: inside the window as it is now.
+  if (seqDiff(segment.end, snd.una) > snd.wnd) {
+    if (index > 0) return false;
+    if (segment.length > snd.wnd) sent.split(segment, snd.wnd);
+  }
+  const note = recovery.loss ? "retransmission after time-out" : "fast retransmission: later data has arrived";
+  return sendAgain(tcb, now, out, segment, note);
+}
+
+/** One probe for a lost tail: new data if there is some, else the last segment again (RFC 8985 §7.3). */
+function sendTailLossProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
+  const { recovery, snd, sent } = tcb;
+  tcb.pending.tlp = false;
+  const { last } = sent;
+  if (last === undefined || recovery.tlpActive) return false;
+  recovery.tlpActive = true;
+  tcb.counters.tailLossProbes++;
+  const room = Math.min(seqDiff(tcb.dataEnd, snd.nxt), snd.wnd - seqDiff(snd.nxt, snd.una), segmentBytes(tcb));
+  recovery.tlpRetransmitted = room <= 0;
+  if (room > 0) sendData(tcb, now, out, room, "tail loss probe with new data");
+  else sendAgain(tcb, now, out, last, "tail loss probe: the last segment again");
+  recovery.tlpEndSeq = snd.nxt;
+  startRetransmission(tcb, now);
+  return true;
+}
+
+/** Payload that fits beside the options that are due now (RFC 9293 MUST-16). */
+function segmentBytes(tcb: Tcb): number {
+  return tcb.snd.mss - tcb.sack.optionBytes(tcb);
+}
+
 /** Sends what lies between SND.NXT and the end of the queue, FIN included, if one of the conditions to send holds. */
 function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const snd = tcb.snd;
   const queued = seqDiff(tcb.dataEnd, snd.nxt);
   // Beyond the data only FIN is left; beyond FIN nothing.
   if (queued < 0 || (queued === 0 && !tcb.finQueued)) return false;
-  const allowed = Math.min(snd.wnd, tcb.congestion.cwnd) - seqDiff(snd.nxt, snd.una);
-  const length = Math.min(queued, allowed, snd.mss);
-  const again = seqLt(snd.nxt, snd.max);
-  const finRoom = tcb.finQueued && length === queued && snd.wnd - seqDiff(snd.nxt, snd.una) > queued;
-  if (length <= 0 && !finRoom) {
-    if (length <= 0 && snd.wnd - seqDiff(snd.nxt, snd.una) <= 0) startPersist(tcb, now);
+  const room = snd.wnd - seqDiff(snd.nxt, snd.una);
+  const allowed = Math.min(room, congestionWindow(tcb) - flight(tcb));
+  const length = Math.min(queued, allowed, segmentBytes(tcb));
+  const fin = tcb.finQueued && length === queued && room > queued;
+  if (length <= 0 && !fin) {
+    if (room <= 0) startPersist(tcb, now);
     return false;
   }
-  if (!again && !mayShip(tcb, length, queued, finRoom)) {
+  if (!mayShip(tcb, length, queued, fin)) {
     if (length < queued) startPersist(tcb, now);
     return false;
   }
-  return sendData(tcb, now, out, snd.nxt, length, again ? "retransmission after time-out" : "");
+  return sendData(tcb, now, out, length, "");
 }
 
 /** Silly-window avoidance of the sender and Nagle (RFC 9293 §3.8.6.2.1, §3.7.4). */
 function mayShip(tcb: Tcb, length: number, queued: number, fin: boolean): boolean {
   const snd = tcb.snd;
-  if (length >= snd.mss || fin) return true;
+  if (length >= segmentBytes(tcb) || fin) return true;
   const idle = snd.nxt === snd.una;
   if (length === queued && (idle || tcb.config.noDelay)) return true;
   return length < queued && (idle || tcb.config.noDelay) && length * 2 >= snd.maxWnd;
 }
 
-/** Sends `length` queued bytes from `seq`, with FIN when they reach it. */
-function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, seq: number, length: number, note: string): boolean {
-  const snd = tcb.snd;
-  const start = tcb.dataStart;
-  // A repetition may begin at FIN, or end in it: FIN is a flag, not a byte.
-  const offset = seqDiff(seq, start);
-  const data = Math.max(0, Math.min(length, tcb.sendQueue.length - offset));
+/** Sends `length` new bytes from SND.NXT, with FIN when they reach it. */
+function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, note: string): boolean {
+  const { snd } = tcb;
+  const seq = snd.nxt;
+  const data = Math.min(length, seqDiff(tcb.dataEnd, seq));
+  const end = emitData(tcb, now, out, seq, data, note);
+  tcb.sent.push(seq, end, now);
+  if (tcb.recovery.active) tcb.recovery.prr.sent(seqDiff(end, seq));
+  snd.nxt = end;
+  snd.max = seqMax(snd.max, end);
+  if (tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
+  tcb.timers.persist = NEVER;
+  startTlp(tcb, now);
+  return true;
+}
+
+/** Sends a segment once more, as it was cut the first time if it still fits. */
+function sendAgain(tcb: Tcb, now: Micros, out: OutgoingPacket, segment: SentSegment, note: string): boolean {
+  const most = segmentBytes(tcb);
+  if (segment.length > most + 1 || (segment.length > most && seqDiff(tcb.dataEnd, segment.seq) > most))
+    tcb.sent.split(segment, most);
+  // FIN at its end is no byte of the queue.
+  const data = Math.min(segment.length, Math.max(0, seqDiff(tcb.dataEnd, segment.seq)));
+  emitData(tcb, now, out, segment.seq, data, note);
+  tcb.sent.resend(segment, now);
+  tcb.counters.retransmits++;
+  tcb.recovery.undoRetransmits++;
+  if (tcb.recovery.active) tcb.recovery.prr.sent(segment.length);
+  if (tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
+  tcb.timers.persist = NEVER;
+  return true;
+}
+
+/** Writes a segment of data, with FIN if it reaches the end of the queue and FIN is due. Returns where it ends. */
+function emitData(tcb: Tcb, now: Micros, out: OutgoingPacket, seq: number, data: number, note: string): number {
+  const offset = seqDiff(seq, tcb.dataStart);
   const last = offset + data >= tcb.sendQueue.length;
   const fin = tcb.finQueued && last && finMayGo(tcb, seq, data);
   let flags = ACK;
   if (fin) flags |= FIN;
   if (data > 0 && last) flags |= PSH;
-  const end = seqAdd(seq, data + (fin ? 1 : 0));
-  const again = seqLt(seq, snd.max);
   if (note === "") note = data === 0 ? NOTE_FIN : fin ? NOTE_DATA_FIN : "";
   emitSegment(tcb, out, now, flags, seq, tcb.rcv.nxt, advertise(tcb, tcb.rcv.windShift), offset, data, note);
-  if (tcb.urgentOut && seqGt(snd.up, seq)) setUrgentPointer(tcb, out, seq);
+  if (tcb.urgentOut && seqGt(tcb.snd.up, seq)) setUrgentPointer(tcb, out, seq);
   acknowledged(tcb);
-  if (again) {
-    tcb.counters.retransmits++;
-    tcb.timing = false;
-  } else if (!tcb.timing) {
-    startTiming(tcb, now, end);
-  }
-  if (seqGt(end, snd.nxt)) snd.nxt = end;
-  snd.max = seqMax(snd.max, end);
-  if (tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
-  tcb.timers.persist = NEVER;
-  return true;
+  return seqAdd(seq, data + (fin ? 1 : 0));
 }
 
 const NOTE_FIN = "close: no more data from us";
@@ -176,10 +206,10 @@ function sendProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   tcb.pending.probe = false;
   const snd = tcb.snd;
   // A window too small to be worth a segment of its own was waited out long enough: fill it (the override time-out).
-  const room = Math.min(snd.wnd, snd.mss, seqDiff(tcb.dataEnd, snd.una));
-  if (room > 0) {
+  const room = Math.min(snd.wnd, segmentBytes(tcb), seqDiff(tcb.dataEnd, snd.nxt));
+  if (room > 0 && tcb.sent.length === 0) {
     tcb.backoffs = 0;
-    return sendData(tcb, now, out, snd.una, room, "fills a small window after waiting");
+    return sendData(tcb, now, out, room, "fills a small window after waiting");
   }
   const offset = seqDiff(snd.una, tcb.dataStart);
   const data = Math.min(1, tcb.sendQueue.length - offset);
@@ -189,7 +219,6 @@ function sendProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   if (tcb.urgentOut && seqGt(snd.up, snd.una)) setUrgentPointer(tcb, out, snd.una);
   acknowledged(tcb);
   snd.max = seqMax(snd.max, seqAdd(snd.una, 1));
-  tcb.timing = false;
   tcb.counters.zeroWindowProbes++;
   return true;
 }
@@ -227,12 +256,6 @@ function acknowledged(tcb: Tcb): void {
   tcb.timers.delayedAck = NEVER;
   tcb.unackedBytes = 0;
   tcb.ts.lastAckSent = tcb.rcv.nxt;
-}
-
-function startTiming(tcb: Tcb, now: Micros, end = tcb.snd.nxt): void {
-  tcb.timing = true;
-  tcb.timedEnd = end;
-  tcb.timedAt = now;
 }
 
 /**

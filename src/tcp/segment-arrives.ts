@@ -174,6 +174,7 @@ function unacceptable(tcb: Tcb, seg: Segment, now: Micros): string {
   }
   if (tcb.rcv.finSeen && seqGt(tcb.rcv.nxt, tcb.rcv.fin)) return repeatedFin(tcb, seg, now);
   if (seg.len > 0) {
+    noteDuplicate(tcb, seg);
     askForAck(tcb, "answers a segment outside the window");
     return drop(tcb, "dropped: outside the window", now);
   }
@@ -181,6 +182,13 @@ function unacceptable(tcb: Tcb, seg: Segment, now: Micros): string {
 }
 
 const BARE_OUTSIDE = "dropped: outside the window, carries nothing";
+
+/** Data below RCV.NXT is here already: the next ACK says so (RFC 2883 §4). */
+function noteDuplicate(tcb: Tcb, seg: Segment): void {
+  if (!tcb.sack.enabled || seg.payloadLength === 0) return;
+  const end = seqAdd(seg.seq, seg.payloadLength);
+  if (seqLe(end, tcb.rcv.nxt)) tcb.sack.duplicate(seg.seq, end);
+}
 
 /** After the peer's FIN only its repetition can come: the last ACK was lost (RFC 9293 §3.10.7.4, eighth, TIME-WAIT). */
 function repeatedFin(tcb: Tcb, seg: Segment, now: Micros): string {
@@ -231,6 +239,7 @@ function takeSyn(tcb: Tcb, seg: Segment, now: Micros): void {
     ts.recent = seg.tsVal;
     ts.recentAt = now;
   }
+  tcb.sack.enabled = config.sack && seg.sackPermitted;
   // Our SYN announced 64 KiB at the most: what it promised stands (SYN-SENT), or will be promised by the SYN-ACK.
   if (tcb.state === "SYN-SENT") rcv.adv = seqAdd(rcv.nxt, Math.min(config.receiveBufferBytes, 0xffff));
   setEffectiveMss(tcb, seg.mss);

@@ -30,6 +30,8 @@ export function startTimeWait(tcb: Tcb, reason: string, now: Micros): void {
   const delay = 2 * tcb.config.mslUs;
   tcb.timers.retransmission = NEVER;
   tcb.timers.persist = NEVER;
+  tcb.timers.rack = NEVER;
+  tcb.timers.tlp = NEVER;
   tcb.timers.finWait2 = NEVER;
   tcb.timers.timeWait = now + delay;
   tcb.observer?.timer(tcb.owner, "time-wait", "start", delay, reason, now);
@@ -39,14 +41,17 @@ export function startTimeWait(tcb: Tcb, reason: string, now: Micros): void {
 function release(tcb: Tcb): void {
   tcb.sendQueue.release();
   tcb.outOfOrder.clear();
+  tcb.sent.clear();
   if (tcb.receiveQueue.length === 0) tcb.receiveQueue.release();
   const timers = tcb.timers;
   timers.retransmission = NEVER;
   timers.persist = NEVER;
   timers.delayedAck = NEVER;
+  timers.rack = NEVER;
+  timers.tlp = NEVER;
   timers.timeWait = NEVER;
   timers.finWait2 = NEVER;
   tcb.pending.ack = false;
-  tcb.pending.retransmit = false;
+  tcb.pending.tlp = false;
   tcb.pending.probe = false;
 }

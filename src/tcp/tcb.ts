@@ -6,7 +6,7 @@
  *   ─────────────────┼───────────────────┼───────────────┼────────────────
  *                 SND.UNA             SND.NXT      SND.UNA+SND.WND
  *
- *   SND.MAX is the highest SND.NXT ever was: after a time-out SND.NXT goes back to SND.UNA, and UNA ≤ NXT ≤ MAX.
+ *   SND.MAX is one ahead of SND.NXT while a zero-window probe's byte is out, else the same: UNA ≤ NXT ≤ MAX.
  */
 import { ByteRing } from "../base/byte-ring.js";
 import { RangeSet } from "../base/range-set.js";
@@ -17,7 +17,11 @@ import type { ConnectionConfig } from "./config.js";
 import type { CongestionControl } from "./congestion.js";
 import type { Connection } from "./connection.js";
 import type { ConnectionObserver, Failure } from "./events.js";
+import { ProportionalRateReduction } from "./prr.js";
+import { Rack } from "./rack.js";
 import { RttEstimator } from "./rtt.js";
+import { SackBlocks } from "./sack-blocks.js";
+import { SentList } from "./sent-list.js";
 import type { State } from "./state.js";
 
 export class SendVariables {
@@ -57,13 +61,30 @@ export class TimestampVariables {
   offset = 0;
 }
 
-/** Loss recovery of NewReno (RFC 6582). */
+/** Loss recovery (RFC 6582, 6675, 8985). */
 export class RecoveryVariables {
+  /** Fast recovery. */
   active = false;
+  /** Recovery after a time-out. */
+  loss = false;
   dupAcks = 0;
+  /** SND.MAX when recovery began: it ends when this is acknowledged. */
   recover = 0;
   /** A first partial ACK restarts the retransmission timer, later ones do not (RFC 6582 §3.2 step 3). */
   partialSeen = false;
+  readonly prr = new ProportionalRateReduction();
+  /** A tail loss probe is out (TLP.end_seq, TLP.is_retrans). */
+  tlpActive = false;
+  tlpEndSeq = 0;
+  tlpRetransmitted = false;
+  /** The last reduction can be taken back; `undoRetransmits` repetitions are not proven needless yet. */
+  undoPossible = false;
+  undoRetransmits = 0;
+  undoMarker = 0;
+  undoTs = 0;
+  /** The last D-SACK. */
+  dsackStart = 0;
+  dsackEnd = 0;
 }
 
 /** Deadlines in µs; NEVER when not running. */
@@ -71,6 +92,10 @@ export class Timers {
   retransmission: Micros = NEVER;
   persist: Micros = NEVER;
   delayedAck: Micros = NEVER;
+  /** RACK's reordering timer. */
+  rack: Micros = NEVER;
+  /** Tail loss probe. */
+  tlp: Micros = NEVER;
   timeWait: Micros = NEVER;
   finWait2: Micros = NEVER;
 }
@@ -83,8 +108,8 @@ export class Pending {
   /** RST for a segment of another incarnation; the connection itself lives on. */
   strayReset = false;
   strayResetSeq = 0;
-  /** Fast retransmission of the segment at SND.UNA. */
-  retransmit = false;
+  /** Tail loss probe. */
+  tlp = false;
   /** Zero-window probe. */
   probe = false;
   /** Why the RST goes out. */
@@ -106,6 +131,9 @@ export class Counters {
   challengeAcks = 0;
   pawsDrops = 0;
   zeroWindowProbes = 0;
+  tailLossProbes = 0;
+  /** Reductions of the congestion window that were taken back as spurious. */
+  undos = 0;
 }
 
 export class Tcb {
@@ -137,6 +165,9 @@ export class Tcb {
   readonly sendQueue = new ByteRing();
   readonly receiveQueue = new ByteRing();
   readonly outOfOrder = new RangeSet();
+  readonly sent = new SentList();
+  readonly rack = new Rack();
+  readonly sack = new SackBlocks();
 
   /** Our SYN is acknowledged. Not to be told from SND.UNA: every 4 GiB it equals ISS again. */
   synAcked = false;
@@ -157,12 +188,13 @@ export class Tcb {
   backoffs = 0;
   /** When the first of them was started, for R2. */
   backoffSince: Micros = 0;
+  /** When the first and the last of them came. */
+  firstTimeoutAt: Micros = 0;
+  lastTimeoutAt: Micros = 0;
   /** A SYN was repeated: RFC 6298 §5.7 applies when the handshake is done. */
   synRepeated = false;
-  /** A segment being timed: its end and when it left; `timing` false when there is none. */
-  timing = false;
-  timedEnd = 0;
-  timedAt: Micros = 0;
+  /** When our SYN last left. */
+  synSentAt: Micros = 0;
   /** Payload bytes received since the last ACK went out. */
   unackedBytes = 0;
   /** The largest payload received: the peer's full segment, as far as we can know it. */

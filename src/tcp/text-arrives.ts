@@ -25,6 +25,7 @@ export function processText(tcb: Tcb, seg: Segment, now: Micros): string {
   const old = seqDiff(rcv.nxt, seq);
   if (old > 0) {
     // Never more than all of the text: the first step let the segment pass because its last number is new.
+    if (tcb.sack.enabled) tcb.sack.duplicate(seq, rcv.nxt);
     seq = rcv.nxt;
     offset += old;
     length -= old;
@@ -83,7 +84,10 @@ function keepAhead(tcb: Tcb, seq: number, length: number): string {
     askForAck(tcb, "duplicate ACK: something before it is missing");
     return "dropped: too many holes before it";
   }
-  tcb.outOfOrder.add(seq, seqAdd(seq, length));
+  const end = seqAdd(seq, length);
+  if (tcb.sack.enabled && tcb.outOfOrder.covers(seq, end)) tcb.sack.duplicate(seq, end);
+  const index = tcb.outOfOrder.add(seq, end);
+  tcb.sack.touched(tcb.outOfOrder.start(index));
   tcb.counters.outOfOrder++;
   // RFC 5681 §4.2: at once, so that the sender's fast retransmission works (MAY-13).
   askForAck(tcb, "duplicate ACK: something before it is missing");

@@ -1,6 +1,7 @@
 /** Time-outs (RFC 9293 §3.10.8): retransmission, persist, delayed ACK, 2MSL, and FIN-WAIT-2 without a user. */
 import { type Micros, NEVER } from "../base/time.js";
 import { EVENT_TROUBLE } from "./event-bits.js";
+import { lossByShrinking, lossByTimeout, rackTimeout, tlpTimeout } from "./loss-recovery.js";
 import { askForAck, startRetransmission } from "./output.js";
 import { fail, setState } from "./set-state.js";
 import { isSynchronized } from "./state.js";
@@ -12,6 +13,8 @@ export function handleTimeout(tcb: Tcb, now: Micros): void {
   const timers = tcb.timers;
   if (now < deadline(tcb)) return;
   if (now >= timers.delayedAck) delayedAck(tcb, now);
+  if (now >= timers.rack) rackTimeout(tcb, now);
+  if (now >= timers.tlp) tlpTimeout(tcb);
   if (now >= timers.retransmission) retransmissionTimeout(tcb, now);
   if (now >= timers.persist) persistTimeout(tcb, now);
   if (now >= timers.finWait2) finWait2Timeout(tcb, now);
@@ -35,12 +38,13 @@ function retransmissionTimeout(tcb: Tcb, now: Micros): void {
   tcb.timers.retransmission = NEVER;
   tcb.counters.timeouts++;
   if (givesUp(tcb, now)) return;
+  if (tcb.backoffs === 0) tcb.firstTimeoutAt = now;
+  tcb.lastTimeoutAt = now;
   if (tcb.observer !== undefined) {
     tcb.observer.timer(tcb.owner, "retransmission", "expire", 0, `no ACK in time, try ${tcb.backoffs + 1} again`, now);
   }
   const first = tcb.backoffs === 0;
   tcb.backoffs++;
-  tcb.timing = false;
   if (tcb.backoffs === tcb.config.r1Retries) tcb.events |= EVENT_TROUBLE;
   if (!isSynchronized(tcb.state)) {
     tcb.synRepeated = true;
@@ -49,18 +53,12 @@ function retransmissionTimeout(tcb: Tcb, now: Micros): void {
   }
   if (snd.wnd === 0) {
     // The peer took its window back after the data left: from now on it is probed, not blamed on congestion (SHLD-17).
-    snd.nxt = snd.una;
+    lossByShrinking(tcb);
     tcb.pending.probe = true;
     startPersistTimer(tcb, now);
     return;
   }
-  tcb.congestion.onTimeout(tcb.flightSize, first, now);
-  tcb.recovery.active = false;
-  tcb.recovery.dupAcks = 0;
-  // RFC 6582 §4.2: duplicate ACKs for what is now sent again must not start fast retransmission.
-  tcb.recovery.recover = snd.max;
-  tcb.pending.retransmit = false;
-  snd.nxt = snd.una;
+  lossByTimeout(tcb, first, now);
   startRetransmission(tcb, now);
 }
 

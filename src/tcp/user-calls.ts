@@ -8,9 +8,10 @@ import { type Micros, NEVER } from "../base/time.js";
 import { startFinWait2 } from "./ack-arrives.js";
 import { headerBytes } from "./emit.js";
 import { EVENT_READABLE } from "./event-bits.js";
-import { askForAck, windowUpdateDue } from "./output.js";
+import { askForAck } from "./output.js";
 import { setState } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
+import { windowUpdateDue } from "./window.js";
 
 /** §3.10.1 OPEN, active: SYN goes out at the next `pollTransmit`. Throws `EISCONN` in any state but CLOSED and LISTEN. */
 export function openActive(tcb: Tcb, iss: number, now: Micros): void {
@@ -39,6 +40,7 @@ function begin(tcb: Tcb, iss: number): void {
   tcb.snd.max = iss;
   tcb.snd.up = iss;
   tcb.recovery.recover = iss;
+  tcb.rack.start(iss);
 }
 
 /**
@@ -204,7 +206,7 @@ const MIN_MSS = 48;
 /** Timers of a closed or half-open connection never fire. */
 export function deadline(tcb: Tcb): Micros {
   const t = tcb.timers;
-  const first = Math.min(t.retransmission, t.persist, t.delayedAck);
+  const first = Math.min(t.retransmission, t.persist, t.delayedAck, t.rack, t.tlp);
   if (t.timeWait === NEVER && t.finWait2 === NEVER) return first;
   return Math.min(first, t.timeWait, t.finWait2);
 }

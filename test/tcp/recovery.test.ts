@@ -72,7 +72,7 @@ describe("NewReno, the numbers", () => {
 describe.each(WORLDS)("fast retransmit and fast recovery, $name", (world) => {
   /** Ten segments in flight. */
   function flight(config = {}): Harness {
-    const h = reach("ESTABLISHED", world, config, { synAck: { wnd: 60_000 } });
+    const h = reach("ESTABLISHED", world, { congestion: newReno, ...config }, { synAck: { wnd: 60_000 } });
     h.rcv({ flags: ".", wnd: 60_000 });
     expect(h.send(10_000).length).toBe(10);
     return h;

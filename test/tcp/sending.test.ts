@@ -35,7 +35,8 @@ describe.each(WORLDS)("Nagle, $name", (world) => {
     const h = reach("ESTABLISHED", world, { noDelay: false });
     h.send(10);
     h.send(20);
-    expect(texts(h.nextTimer())).toEqual(["P. 1+30 ack 1"]);
+    // As it was cut the first time; what waits for Nagle goes on waiting.
+    expect(texts(h.nextTimer())).toEqual([". 1+10 ack 1"]);
   });
 });
 
@@ -69,7 +70,7 @@ describe.each(WORLDS)("windows, $name", (world) => {
     const sent = h.poll();
     h.rcv({ flags: ".", ack: 501 });
     const again = h.nextTimer();
-    expect(again[0]?.payload).toEqual(data.slice(500, 1_500));
+    expect(again[0]?.payload).toEqual(data.slice(500, 1_000));
     expect(sent.flatMap((packet) => [...packet.payload])).toEqual([...data]);
   });
 });

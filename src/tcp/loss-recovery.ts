@@ -1,0 +1,345 @@
+/**
+ * Loss recovery: what is lost, when recovery begins and ends, and what a spurious one is worth (RFC 6675, 8985, 6937, 6582,
+ * 3522, 3708). Without SACK the three duplicate ACKs of NewReno, with it RACK-TLP. Congestion control is only told of it.
+ */
+import { seqAdd, seqDiff, seqGe, seqGt, seqLe, seqLt } from "../base/seq.js";
+import { MILLISECOND, type Micros, NEVER, SECOND } from "../base/time.js";
+import type { Segment } from "../wire/segment.js";
+import type { AckSample } from "./congestion.js";
+import { timestampNow } from "./emit.js";
+import { isDsack } from "./sack-blocks.js";
+import type { DeliveryWitness, SentSegment } from "./sent-list.js";
+import type { Tcb } from "./tcb.js";
+
+/** What one ACK has delivered; one object, for one ACK is handled at a time. */
+class Delivery implements DeliveryWitness {
+  tcb: Tcb | undefined;
+  now: Micros = 0;
+  /** The echoed timestamp, and whether there is one. */
+  tsEcr = 0;
+  hasEcho = false;
+  bytes = 0;
+  segments = 0;
+  /** Round-trip time of the earliest segment that was sent once, 0 when there is none (Karn). */
+  rttUs: Micros = 0;
+  /** A segment that had been sent again was delivered. */
+  retransmitted = false;
+
+  begin(tcb: Tcb, seg: Segment, now: Micros): void {
+    this.tcb = tcb;
+    this.now = now;
+    this.hasEcho = tcb.ts.enabled && seg.hasTimestamps && seg.tsEcr !== 0;
+    this.tsEcr = seg.tsEcr;
+    this.bytes = 0;
+    this.segments = 0;
+    this.rttUs = 0;
+    this.retransmitted = false;
+  }
+
+  delivered(segment: SentSegment): void {
+    const { tcb, now } = this;
+    if (tcb === undefined) return;
+    this.bytes += segment.length;
+    this.segments++;
+    let earlierCopy = false;
+    if (segment.retransmitted) {
+      this.retransmitted = true;
+      // The echo is older than the repetition: it is the first copy that arrived (RFC 8985 §6.2 step 2).
+      const sentTs = (Math.floor(segment.sentAt / MILLISECOND) + tcb.ts.offset) >>> 0;
+      earlierCopy = this.hasEcho && seqLt(this.tsEcr, sentTs);
+    } else {
+      this.rttUs = Math.max(this.rttUs, 1, now - segment.sentAt);
+    }
+    if (tcb.sack.enabled) tcb.rack.update(segment, earlierCopy, now);
+  }
+}
+
+const delivery = new Delivery();
+
+/** Filled anew for every ACK: congestion control copies what it keeps. */
+const sample: AckSample = { now: 0, ackedBytes: 0, flightSize: 0, limited: false, rttUs: 0, srttUs: 0, una: 0, nxt: 0 };
+
+/**
+ * Takes SEG.ACK and the SACK blocks into the list of what was sent, after SND.UNA has moved (or not): detects losses, begins
+ * or ends recovery and tells congestion control. `duplicate`: the ACK is a duplicate by RFC 5681 §2.
+ */
+export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, duplicate: boolean, now: Micros): void {
+  const { recovery, snd, sent, congestion } = tcb;
+  const flightBefore = seqDiff(snd.max, previousUna);
+  const advanced = snd.una !== previousUna;
+  delivery.begin(tcb, seg, now);
+  if (advanced) sent.acknowledge(snd.una, delivery);
+  // Kept close behind SND.UNA, or after 2 GiB it would seem to lie ahead.
+  if (!recovery.active && !recovery.loss && seqGt(snd.una, recovery.recover)) recovery.recover = seqAdd(snd.una, -1);
+  const dsack = tcb.sack.enabled && seg.sackCount > 0 ? takeSack(tcb, seg) : false;
+  measure(tcb, seg, advanced, now);
+  if (advanced) detectSpurious(tcb);
+  if (dsack) countDsack(tcb);
+  const lostBefore = sent.lostBytes;
+  if (tcb.sack.enabled) detectByRack(tcb, dsack, delivery.segments > 0, now);
+  tlpAck(tcb, seg, dsack, now);
+  if (advanced && (recovery.active || recovery.loss) && seqGe(snd.una, recovery.recover)) {
+    const fast = recovery.active;
+    endRecovery(tcb, now);
+    // The window that this leaves is all that this ACK gives.
+    if (fast) return;
+  }
+  if (recovery.active) {
+    if (tcb.sack.enabled) {
+      if (delivery.bytes > 0) {
+        const safe = advanced && sent.lostBytes <= lostBefore;
+        recovery.prr.update(delivery.bytes, sent.inFlightBytes, congestion.ssthresh, snd.mss, safe);
+      }
+    } else if (advanced) {
+      congestion.onPartialAck(seqDiff(snd.una, previousUna));
+      markFirstLost(tcb);
+    } else if (duplicate) {
+      congestion.onDuplicateAck();
+    }
+    return;
+  }
+  if (!tcb.sack.enabled) {
+    if (advanced) recovery.dupAcks = 0;
+    else if (duplicate) duplicateAck(tcb, now);
+  }
+  if (sent.lostBytes > lostBefore && !recovery.loss && !recovery.active) enterRecovery(tcb, now);
+  if (recovery.active || delivery.bytes === 0) return;
+  sample.now = now;
+  sample.ackedBytes = delivery.bytes;
+  sample.flightSize = flightBefore;
+  // The congestion window was the limit if less than a segment of it was unused (RFC 7661 §4.1 in spirit).
+  sample.limited = recovery.loss || flightBefore + snd.mss >= congestion.cwnd;
+  sample.rttUs = tcb.rtt.latest;
+  sample.srttUs = tcb.rtt.srtt;
+  sample.una = snd.una;
+  sample.nxt = snd.max;
+  congestion.onAck(sample);
+}
+
+/** How much may be in flight now. */
+export function congestionWindow(tcb: Tcb): number {
+  return tcb.recovery.active && tcb.sack.enabled ? tcb.recovery.prr.cwnd : tcb.congestion.cwnd;
+}
+
+/** What is in flight, as far as it can be known: the pipe with SACK or after a time-out, else all that is outstanding. */
+export function flight(tcb: Tcb): number {
+  return tcb.sack.enabled || tcb.recovery.loss ? tcb.sent.inFlightBytes : seqDiff(tcb.snd.nxt, tcb.snd.una);
+}
+
+/** RACK's reordering timer (RFC 8985 §6.2): segments in doubt are lost by now. */
+export function rackTimeout(tcb: Tcb, now: Micros): void {
+  tcb.timers.rack = NEVER;
+  const before = tcb.sent.lostBytes;
+  startRackTimer(tcb, tcb.rack.detectLoss(tcb.sent, now), now);
+  if (tcb.sent.lostBytes === before) return;
+  if (!tcb.recovery.active && !tcb.recovery.loss) enterRecovery(tcb, now);
+  else if (tcb.recovery.active) tcb.recovery.prr.update(0, tcb.sent.inFlightBytes, tcb.congestion.ssthresh, tcb.snd.mss, false);
+}
+
+/** The retransmission timer expired: everything is in doubt (RFC 5681 §3.1, RFC 8985 §6.3, RFC 6582 §4). */
+export function lossByTimeout(tcb: Tcb, first: boolean, now: Micros): void {
+  const { recovery, sent, snd, congestion } = tcb;
+  if (first && !recovery.loss) rememberForUndo(tcb, now);
+  congestion.onTimeout(seqDiff(snd.max, snd.una), first, now);
+  recovery.active = false;
+  recovery.loss = true;
+  recovery.dupAcks = 0;
+  recovery.recover = snd.max;
+  recovery.tlpActive = false;
+  tcb.timers.rack = NEVER;
+  tcb.timers.tlp = NEVER;
+  // RFC 2018 §8: a receiver that has SACKed what stands at SND.UNA has taken it back.
+  if (sent.first?.sacked) sent.forgetSacks();
+  if (tcb.sack.enabled && tcb.rack.xmitTs >= 0) tcb.rack.markLossesOnTimeout(sent, snd.una, now);
+  else for (let i = 0; i < sent.length; i++) markLostAt(tcb, i);
+  if (sent.first !== undefined) sent.markLost(sent.first);
+}
+
+/** The peer closed its window over data that was on its way, and has dropped it: to be sent again, at no one's blame. */
+export function lossByShrinking(tcb: Tcb): void {
+  tcb.timers.rack = NEVER;
+  tcb.timers.tlp = NEVER;
+  for (let i = 0; i < tcb.sent.length; i++) markLostAt(tcb, i);
+}
+
+function markLostAt(tcb: Tcb, i: number): void {
+  const segment = tcb.sent.at(i);
+  if (segment !== undefined) tcb.sent.markLost(segment);
+}
+
+/** Takes the SACK blocks; returns whether one of them is a D-SACK. */
+function takeSack(tcb: Tcb, seg: Segment): boolean {
+  const { snd, sent, recovery } = tcb;
+  const blocks = seg.sack;
+  let dsack = false;
+  for (let i = 0; i < seg.sackCount; i++) {
+    const start = blocks[2 * i] ?? 0;
+    const end = blocks[2 * i + 1] ?? 0;
+    if (i === 0 && isDsack(start, end, snd.una, blocks[2] ?? 0, blocks[3] ?? 0, seg.sackCount > 1)) {
+      // RFC 3708: only what we did send twice; anything else is a forgery or the network's duplicate.
+      dsack = seqGt(end, start) && seqDiff(snd.una, start) <= Math.max(snd.maxWnd, 0xffff);
+      recovery.dsackStart = start;
+      recovery.dsackEnd = end;
+      continue;
+    }
+    // A block outside of what is outstanding is nonsense, and dropped (RFC 2018 §4).
+    if (!seqLt(start, end) || seqLt(start, snd.una) || seqGt(end, snd.max)) continue;
+    sent.sack(start, end, delivery);
+  }
+  return dsack;
+}
+
+/** The round-trip time of this ACK (RFC 6298 §3, RFC 7323 §4.1). */
+function measure(tcb: Tcb, seg: Segment, advanced: boolean, now: Micros): void {
+  tcb.rtt.latest = 0;
+  if (delivery.rttUs > 0 && !(delivery.retransmitted && advanced)) {
+    tcb.rtt.sample(delivery.rttUs);
+  } else if (advanced && delivery.hasEcho && (delivery.segments > 0 || tcb.synRepeated)) {
+    const elapsed = seqDiff(timestampNow(tcb, now), seg.tsEcr);
+    // A peer may echo nonsense: only the last few minutes can be true.
+    const plausible = elapsed >= 0 && elapsed < 300_000;
+    if (plausible && !spansTimeout(tcb, elapsed * MILLISECOND, now)) tcb.rtt.sample(Math.max(1, elapsed) * MILLISECOND);
+  }
+  if (tcb.synRepeated && advanced) {
+    tcb.synRepeated = false;
+    // RFC 6298 §5.7.
+    if (!tcb.rtt.hasSample && tcb.rtt.rto < 3 * SECOND) tcb.rtt.restart(3 * SECOND);
+  }
+}
+
+/**
+ * The ACK of a repetition was lost, and a later duplicate is answered with the old echo: the sample would hold the back-off
+ * itself and make the next one longer still. An echo from before the first time-out is true: the path has become slower.
+ */
+function spansTimeout(tcb: Tcb, elapsedUs: Micros, now: Micros): boolean {
+  if (tcb.backoffs === 0) return false;
+  return elapsedUs > now - tcb.lastTimeoutAt + 2 * MILLISECOND && elapsedUs <= now - tcb.firstTimeoutAt + MILLISECOND;
+}
+
+function detectByRack(tcb: Tcb, dsack: boolean, delivered: boolean, now: Micros): void {
+  const { rack, sent, recovery, snd } = tcb;
+  if (!delivered && !dsack) return;
+  rack.updateWindow(dsack, snd.una, snd.max, recovery.active || recovery.loss, sent.sackedSegments, tcb.rtt.srtt);
+  startRackTimer(tcb, rack.detectLoss(sent, now), now);
+}
+
+function startRackTimer(tcb: Tcb, wait: Micros, now: Micros): void {
+  tcb.timers.rack = wait === NEVER ? NEVER : now + wait;
+}
+
+/** Three duplicates mean a loss (RFC 5681 §3.2), unless they are about data from before the last recovery (RFC 6582 §3.2). */
+function duplicateAck(tcb: Tcb, now: Micros): void {
+  const { recovery, snd } = tcb;
+  recovery.dupAcks++;
+  if (recovery.loss || recovery.dupAcks !== 3 || seqLe(snd.una, recovery.recover)) return;
+  markFirstLost(tcb);
+  enterRecovery(tcb, now);
+}
+
+function markFirstLost(tcb: Tcb): void {
+  const { first } = tcb.sent;
+  if (first !== undefined && !first.sacked) tcb.sent.markLost(first);
+}
+
+function enterRecovery(tcb: Tcb, now: Micros): void {
+  const { recovery, snd, sent, congestion } = tcb;
+  rememberForUndo(tcb, now);
+  const flightSize = seqDiff(snd.max, snd.una);
+  recovery.prr.begin(sent.inFlightBytes + sent.lostBytes, snd.mss);
+  congestion.onEnterRecovery(flightSize, now);
+  recovery.active = true;
+  recovery.recover = snd.max;
+  tcb.timers.tlp = NEVER;
+  recovery.tlpActive = false;
+  recovery.prr.update(delivery.bytes, sent.inFlightBytes, congestion.ssthresh, snd.mss, false);
+  tcb.counters.fastRetransmits++;
+}
+
+function endRecovery(tcb: Tcb, now: Micros): void {
+  const { recovery } = tcb;
+  if (recovery.active) tcb.congestion.onExitRecovery(flight(tcb), now);
+  if (tcb.sack.enabled) tcb.rack.recoveryEnded();
+  recovery.active = false;
+  recovery.loss = false;
+  recovery.dupAcks = 0;
+}
+
+// Spurious recovery
+
+function rememberForUndo(tcb: Tcb, now: Micros): void {
+  const { recovery } = tcb;
+  recovery.undoPossible = true;
+  recovery.undoRetransmits = 0;
+  recovery.undoMarker = tcb.snd.una;
+  recovery.undoTs = timestampNow(tcb, now);
+}
+
+/** Eifel (RFC 3522): the first ACK after a repetition echoes a timestamp from before it, so the first copy was not lost. */
+function detectSpurious(tcb: Tcb): void {
+  const { recovery } = tcb;
+  if (!recovery.undoPossible || !(recovery.active || recovery.loss)) return;
+  if (!delivery.retransmitted) return;
+  if (delivery.hasEcho && seqLt(delivery.tsEcr, recovery.undoTs)) undo(tcb);
+}
+
+/** D-SACK (RFC 3708): every repetition of this recovery has turned out to be a duplicate. */
+function countDsack(tcb: Tcb): void {
+  const { recovery } = tcb;
+  if (!recovery.undoPossible || recovery.undoRetransmits === 0) return;
+  if (seqLt(recovery.dsackStart, recovery.undoMarker)) return;
+  if (--recovery.undoRetransmits === 0) undo(tcb);
+}
+
+function undo(tcb: Tcb): void {
+  const { recovery } = tcb;
+  recovery.undoPossible = false;
+  tcb.congestion.onUndo();
+  tcb.sent.unmarkAllLost();
+  tcb.counters.undos++;
+  recovery.active = false;
+  recovery.loss = false;
+  recovery.dupAcks = 0;
+  tcb.backoffs = 0;
+}
+
+// Tail loss probe (RFC 8985 §7)
+
+/** Worst case of a peer's delayed ACK when a single segment is in flight (RFC 8985 §7.2, TLP.max_ack_delay; Linux: 200 ms). */
+const MAX_ACK_DELAY: Micros = 200 * MILLISECOND;
+
+/** Starts the probe timer after new data or an ACK, if a probe would be of use. */
+export function startTlp(tcb: Tcb, now: Micros): void {
+  const { recovery, sent, timers } = tcb;
+  timers.tlp = NEVER;
+  if (!tcb.sack.enabled || recovery.active || recovery.loss || recovery.tlpActive || sent.length === 0) return;
+  if (sent.sackedSegments > 0 || tcb.snd.wnd === 0) return;
+  // TLP_calc_PTO.
+  let pto = tcb.rtt.hasSample ? 2 * tcb.rtt.srtt : 1000 * MILLISECOND;
+  if (sent.length === 1) pto += MAX_ACK_DELAY;
+  const at = now + Math.max(pto, 2 * MILLISECOND);
+  if (at < timers.retransmission) timers.tlp = at;
+}
+
+export function tlpTimeout(tcb: Tcb): void {
+  tcb.timers.tlp = NEVER;
+  tcb.pending.tlp = true;
+}
+
+/** TLP_process_ack (RFC 8985 §7.4). */
+function tlpAck(tcb: Tcb, seg: Segment, dsack: boolean, now: Micros): void {
+  const { recovery, snd } = tcb;
+  if (!recovery.tlpActive || seqLt(snd.una, recovery.tlpEndSeq)) return;
+  if (!recovery.tlpRetransmitted || (dsack && recovery.dsackEnd === recovery.tlpEndSeq)) {
+    recovery.tlpActive = false;
+  } else if (seqGt(snd.una, recovery.tlpEndSeq)) {
+    // The probe repaired a loss: congestion control must hear of it.
+    recovery.tlpActive = false;
+    if (!recovery.active && !recovery.loss) {
+      tcb.congestion.onEnterRecovery(seqDiff(snd.max, snd.una), now);
+      tcb.congestion.onExitRecovery(flight(tcb), now);
+    }
+  } else if (seg.sackCount === 0 && delivery.bytes === 0) {
+    // A second ACK of the probe without D-SACK: both copies may have arrived.
+    recovery.tlpActive = false;
+  }
+}
