@@ -21,8 +21,9 @@ die() {
 
 main() {
   # rawtcp itself needs NET_RAW for raw sockets and NET_ADMIN for the port guard, TUN, routes and rules. The tests need
-  # SYS_ADMIN besides, to make the network namespaces that they play in.
-  local privileges=(--cap-add NET_ADMIN --cap-add NET_RAW) tests_privileges=(--cap-add SYS_ADMIN)
+  # SYS_ADMIN besides, to make the network namespaces that they play in, and a /proc/sys that can be written, to set those up.
+  local privileges=(--cap-add NET_ADMIN --cap-add NET_RAW)
+  local tests_privileges=(--cap-add SYS_ADMIN --security-opt systempaths=unconfined)
   local base=${BASE_IMAGE:-} make_base=false command=()
   while (($#)); do
     case $1 in
