@@ -1,6 +1,11 @@
-/** One direction of a wire: delay, rate with a drop-tail queue, and seeded faults. */
+/** One direction of a wire: delay, rate with a drop-tail queue, an MTU of its own, and seeded faults. */
 import { chance, randomBelow } from "../base/random.js";
 import { MILLISECOND, type Micros, SECOND } from "../base/time.js";
+import type { IpAddress } from "../wire/address.js";
+import { putU16 } from "../wire/bytes.js";
+import { addBytes, finish } from "../wire/checksum.js";
+import { buildIcmpError } from "../wire/icmp.js";
+import { PROTOCOL_ICMP, PROTOCOL_ICMPV6 } from "../wire/ip-packet.js";
 import type { SimHost } from "./host.js";
 import type { PacketFate, Simulation } from "./simulation.js";
 
@@ -20,15 +25,22 @@ export interface LinkOptions {
   readonly corrupt?: number;
   /** How much later a reordered packet comes. Default: the delay once more, at least 1 ms. */
   readonly reorderDelayUs?: Micros;
+  /** Larger packets do not pass: the router answers with ICMP. IPv4 without DF passes, as if fragmented and put together again. */
+  readonly mtuBytes?: number;
+  /** The router drops what is too big and says nothing. */
+  readonly blackhole?: boolean;
+  /** It answers as routers did before RFC 1191: without its MTU. */
+  readonly oldRouter?: boolean;
 }
 
 /** Looks at a packet on its way in; false loses it. For tests and lessons that want one certain packet lost. */
 export type PacketFilter = (bytes: Uint8Array, note: string, index: number) => boolean;
 
 export class Link {
-  readonly options: LinkOptions;
+  /** May be replaced while the world runs: the route has changed. */
+  options: LinkOptions;
   filter: PacketFilter | undefined;
-  readonly counters = { packets: 0, bytes: 0, lost: 0, queueFull: 0, duplicated: 0, reordered: 0, corrupted: 0 };
+  readonly counters = { packets: 0, bytes: 0, lost: 0, tooBig: 0, queueFull: 0, duplicated: 0, reordered: 0, corrupted: 0 };
   readonly #sim: Simulation;
   readonly #from: SimHost;
   readonly #to: SimHost;
@@ -59,6 +71,12 @@ export class Link {
     if ((this.filter !== undefined && !this.filter(packet, note, index)) || chance(random, loss)) {
       this.counters.lost++;
       this.#tell("lost", packet, note);
+      return;
+    }
+    if (this.#isTooBig(packet)) {
+      this.counters.tooBig++;
+      this.#tell("too big", packet, note);
+      if (this.options.blackhole !== true) this.#answerTooBig(packet, now + delayUs);
       return;
     }
     const leaves = this.#transmit(length, now);
@@ -101,6 +119,24 @@ export class Link {
     return this.#busyUntil;
   }
 
+  #isTooBig(packet: Uint8Array): boolean {
+    const { mtuBytes = Number.POSITIVE_INFINITY } = this.options;
+    if (packet.length <= mtuBytes) return false;
+    const isIpv4 = (packet[0] ?? 0) >>> 4 === 4;
+    return !isIpv4 || ((packet[6] ?? 0) & 0x40) !== 0;
+  }
+
+  /** "Fragmentation needed" or "packet too big" to the sender, in the name of the far end (RFC 792, RFC 1191 §4, RFC 4443 §3.2). */
+  #answerTooBig(packet: Uint8Array, at: Micros): void {
+    const { mtuBytes = 0, oldRouter = false } = this.options;
+    const router = this.#to.address;
+    const sender = this.#from.address;
+    const mtu = oldRouter ? 0 : mtuBytes;
+    const [type, code] = router.family === 4 ? [3, 4] : [2, 0];
+    const answer = ipPacketOf(router, sender, buildIcmpError(type, code, mtu, packet, router, sender));
+    this.#sim.schedule(at, () => this.#from.deliver(answer));
+  }
+
   #deliver(packet: Uint8Array, at: Micros, note: string): void {
     this.#sim.schedule(at, () => {
       this.#tell("arrived", packet, note);
@@ -111,4 +147,28 @@ export class Link {
   #tell(fate: PacketFate, packet: Uint8Array, note: string): void {
     this.#sim.witness?.(this.#sim.now, this.#from.name, this.#to.name, fate, packet, note);
   }
+}
+
+/** An IP packet around an ICMP message. */
+function ipPacketOf(source: IpAddress, destination: IpAddress, message: Uint8Array): Uint8Array {
+  const header = source.family === 4 ? 20 : 40;
+  const bytes = new Uint8Array(header + message.length);
+  if (source.family === 4) {
+    bytes[0] = 0x45;
+    putU16(bytes, 2, bytes.length);
+    bytes[8] = 64;
+    bytes[9] = PROTOCOL_ICMP;
+    source.write(bytes, 12);
+    destination.write(bytes, 16);
+    putU16(bytes, 10, finish(addBytes(0, bytes, 0, 20)));
+  } else {
+    bytes[0] = 0x60;
+    putU16(bytes, 4, message.length);
+    bytes[6] = PROTOCOL_ICMPV6;
+    bytes[7] = 64;
+    source.write(bytes, 8);
+    destination.write(bytes, 24);
+  }
+  bytes.set(message, header);
+  return bytes;
 }

@@ -12,6 +12,12 @@ export interface PortHolder {
   release(address: IpAddress, port: number): void;
 }
 
+/**
+ * When the answer to a SYN is a cookie (RFC 4987 §3.6), see `syn-cookies.ts`: "when-full", once the SYN queue of the listener is full
+ * (Note: Linux does the same, net.ipv4.tcp_syncookies 1); "always" (2), for tests and lasting floods; "off" (0) drops the SYN.
+ */
+export type SynCookiePolicy = "off" | "when-full" | "always";
+
 export interface StackConfig {
   /** Secrets, initial sequence numbers and ports come from here. */
   readonly random: Random;
@@ -28,6 +34,12 @@ export interface StackConfig {
    * kernel shares them, and only ports that the stack holds are spoken for.
    */
   readonly ownsAddresses?: boolean;
+  /** The addresses that are ours; segments to others are dropped. Default: whatever the device delivers. */
+  readonly addresses?: readonly IpAddress[];
+  /** Default "when-full". */
+  readonly synCookies?: SynCookiePolicy;
+  /** Challenge ACKs a second of all connections together (RFC 5961 §7). Default 1000. */
+  readonly challengeAcksPerSecond?: number;
   readonly ports?: PortHolder;
   /** Range of ephemeral ports, both ends included. Default: 49152–65535 (RFC 6335 §6). */
   readonly ephemeralPorts?: readonly [number, number];

@@ -6,13 +6,14 @@ import type { Micros } from "../base/time.js";
 import type { ConnectionConfig } from "../tcp/config.js";
 import type { Connection, EstablishGate } from "../tcp/connection.js";
 import type { IpAddress } from "../wire/address.js";
+import type { SynCookiePolicy } from "./config.js";
 
 export interface ListenOptions {
   /** Unspecified (0.0.0.0, ::) takes connections to every address of the family. */
   readonly address: IpAddress;
   /** 0 chooses a free one. */
   readonly port?: number;
-  /** Size of the accept queue. Default 511, as Node has it. */
+  /** Size of the accept queue, at least 1. Default 511, as Node has it. */
   readonly backlog?: number;
   /** Size of the SYN queue. Default 1024. */
   readonly synBacklog?: number;
@@ -40,37 +41,68 @@ export class Listener implements EstablishGate {
   readonly acceptQueue: Connection[] = [];
   closed = false;
   readonly counters = {
-    /** SYNs dropped because the SYN queue was full. */
+    /** SYNs for new connections, whatever became of them. */
+    synsReceived: 0,
+    /** SYNs that found the SYN queue full: dropped, or answered with a cookie. */
     synQueueOverflows: 0,
     /** SYNs and third ACKs dropped because the accept queue was full. */
     acceptQueueOverflows: 0,
     /** Half-open connections given up: the third segment never came, or RST. */
     handshakesFailed: 0,
+    /** Handshakes that were done: put into the accept queue. */
+    established: 0,
     accepted: 0,
+    /** SYN-ACKs with a cookie; third segments that brought a good one; and those that brought none while one was expected. */
+    cookiesSent: 0,
+    cookiesReceived: 0,
+    cookiesFailed: 0,
   };
   readonly #host: ListenerHost;
+  readonly #synCookies: SynCookiePolicy;
 
-  constructor(host: ListenerHost, options: ListenOptions, port: number, config: ConnectionConfig, portKey: string) {
+  constructor(
+    host: ListenerHost,
+    options: ListenOptions,
+    port: number,
+    config: ConnectionConfig,
+    portKey: string,
+    synCookies: SynCookiePolicy = "when-full",
+  ) {
     this.#host = host;
+    this.#synCookies = synCookies;
     this.address = options.address;
     this.port = port;
-    this.backlog = options.backlog ?? 511;
+    // Note: Linux does the same: even a backlog of 0 lets one connection in.
+    this.backlog = Math.max(1, options.backlog ?? 511);
     this.synBacklog = options.synBacklog ?? 1024;
     this.config = config;
     this.portKey = portKey;
   }
 
-  /** Whether a SYN finds room. Note: Linux does the same: no new half-open connections while the accept queue is full. */
-  mayBegin(): boolean {
+  /** Whether both queues have room; counts nothing. */
+  get hasRoom(): boolean {
+    return this.acceptQueue.length < this.backlog && this.synQueue.size < this.synBacklog;
+  }
+
+  /** What a SYN is to become. Note: Linux does the same: nothing new while the accept queue is full, with cookies or without. */
+  admit(): "half-open" | "cookie" | "dropped" {
+    this.counters.synsReceived++;
     if (this.acceptQueue.length >= this.backlog) {
       this.counters.acceptQueueOverflows++;
-      return false;
+      return "dropped";
     }
     if (this.synQueue.size >= this.synBacklog) {
       this.counters.synQueueOverflows++;
-      return false;
+      return this.#synCookies === "off" ? "dropped" : "cookie";
     }
-    return true;
+    return this.#synCookies === "always" ? "cookie" : "half-open";
+  }
+
+  /** Whether a third segment with a cookie may become a connection; counts it if not. */
+  mayRecall(): boolean {
+    if (this.acceptQueue.length < this.backlog) return true;
+    this.counters.acceptQueueOverflows++;
+    return false;
   }
 
   /** The third segment has come: on to the accept queue, or not yet (the peer's data or our SYN-ACK will be repeated). */
@@ -82,6 +114,7 @@ export class Listener implements EstablishGate {
     }
     this.synQueue.delete(connection);
     this.acceptQueue.push(connection);
+    this.counters.established++;
     this.#host.listenerReady(this);
     return true;
   }

@@ -54,6 +54,16 @@ export class PortRegistry {
     this.#holder?.release(held.address, held.port);
   }
 
+  /** Whether a reservation of the port is for the same address, or either is for every address. */
+  overlaps(address: IpAddress, port: number): boolean {
+    if (!this.#ports.has(port)) return false;
+    for (const held of this.#held.values()) {
+      if (held.port !== port || held.address.family !== address.family) continue;
+      if (held.address.equals(address) || held.address.isUnspecified() || address.isUnspecified()) return true;
+    }
+    return false;
+  }
+
   isHeld(port: number): boolean {
     return this.#ports.has(port);
   }

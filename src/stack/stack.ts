@@ -6,6 +6,7 @@
 import { RawTcpError } from "../base/errors.js";
 import { seqAdd, seqLe } from "../base/seq.js";
 import type { Micros } from "../base/time.js";
+import { ChallengeBudget } from "../tcp/challenge-ack.js";
 import { type ConnectionConfig, DEFAULT_CONFIG } from "../tcp/config.js";
 import { Connection } from "../tcp/connection.js";
 import type { OutgoingPacket } from "../tcp/outgoing-packet.js";
@@ -16,11 +17,14 @@ import { parseSegment, Segment, verifyChecksum } from "../wire/segment.js";
 import { ACK, RST, SYN } from "../wire/tcp-flags.js";
 import type { StackConfig } from "./config.js";
 import { ConnectionTable } from "./connection-table.js";
+import { CookieAnswers } from "./cookie-answers.js";
 import { Entry } from "./entry.js";
 import { Listener, type ListenerHost, type ListenOptions } from "./listener.js";
+import { PathMtuCache } from "./path-mtu-cache.js";
 import { addressInUse, PortRegistry } from "./port-registry.js";
 import { ResetQueue } from "./reset-queue.js";
 import { Secrets } from "./secrets.js";
+import { rebuildSyn, SynCookies } from "./syn-cookies.js";
 import { TimerHeap } from "./timer-heap.js";
 
 export interface ConnectOptions {
@@ -43,6 +47,10 @@ export class Stack implements ListenerHost {
   readonly #ports: PortRegistry;
   readonly #timers = new TimerHeap();
   readonly #resets = new ResetQueue();
+  readonly #cookies: SynCookies;
+  readonly #cookieAnswers = new CookieAnswers();
+  readonly #pathMtus = new PathMtuCache();
+  readonly #challenges: ChallengeBudget;
   /** Connections to drain, in order; `#readyHead` is the next. */
   #ready: Entry[] = [];
   #readyHead = 0;
@@ -53,12 +61,15 @@ export class Stack implements ListenerHost {
   readonly #packet = new IpPacket();
   readonly #segment = new Segment();
   readonly #icmp = new IcmpError();
+  readonly #syn = new Segment();
 
   constructor(config: StackConfig) {
     this.#config = config;
     this.#secrets = new Secrets(config.random, config.timestampKey);
     this.#table = new ConnectionTable(config.random.u32());
     this.#ports = new PortRegistry(config.ports);
+    this.#cookies = new SynCookies(config.random);
+    this.#challenges = new ChallengeBudget(config.challengeAcksPerSecond ?? 1000, config.random);
   }
 
   /** Connections of every state, half-open ones and TIME-WAIT included. */
@@ -74,6 +85,11 @@ export class Stack implements ListenerHost {
   /** Number of the connection with this four-tuple, 0 when there is none. */
   connectionId(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): number {
     return this.#table.find(local, localPort, remote, remotePort)?.connection.id ?? 0;
+  }
+
+  /** Challenge ACKs that the limit of the whole stack held back (RFC 5961 §7). */
+  get challengeAcksHeld(): number {
+    return this.#challenges.held;
   }
 
   listeners(): readonly Listener[] {
@@ -102,11 +118,12 @@ export class Stack implements ListenerHost {
     if (local.isMulticast() || local.isBroadcast() || local.isUnspecified()) {
       throw new RawTcpError("EADDRNOTAVAIL", `cannot connect from ${local}: not the address of one host`);
     }
+    if (!this.#isOurs(local)) throw new RawTcpError("EADDRNOTAVAIL", `cannot connect from ${local}: not one of our addresses`);
     if (local.family !== remote.family)
       throw new RawTcpError("EINVAL", `cannot connect from ${local} to ${remote}: different families`);
     if (!isPort(remotePort)) throw new RawTcpError("EINVAL", `not a port to connect to: ${remotePort}`);
     const [localPort, portKey] = this.#choosePort(local, options.localPort ?? 0, remote, remotePort);
-    const entry = this.#open(options.connection, local, localPort, remote, remotePort, undefined, portKey);
+    const entry = this.#open(options.connection, local, localPort, remote, remotePort, undefined, portKey, now);
     entry.connection.openActive(this.#secrets.isn(local, localPort, remote, remotePort, now), now);
     return entry.connection;
   }
@@ -125,9 +142,38 @@ export class Stack implements ListenerHost {
       portKey = this.#ports.take(address, port);
     }
     const config = { ...DEFAULT_CONFIG, ...this.#config.connection, ...options.connection };
-    const listener = new Listener(this, options, port, config, portKey);
+    const listener = new Listener(this, options, port, config, portKey, this.#config.synCookies);
     this.#listeners.push(listener);
     return listener;
+  }
+
+  /** What a connection begins with when nothing else is asked for. */
+  get defaults(): ConnectionConfig {
+    return { ...DEFAULT_CONFIG, ...this.#config.connection };
+  }
+
+  /**
+   * Reserves a local port before anything is opened on it (POSIX: bind); 0 chooses one. Returns it with the key for `unbind`.
+   * Throws RawTcpError `EADDRINUSE` when it is listened on, or in use and `reuse` is not set; `EADDRNOTAVAIL`, `EINVAL` as `connect`.
+   */
+  bind(address: IpAddress, port: number, reuse: boolean): { readonly port: number; readonly key: string } {
+    if (address.isMulticast() || address.isBroadcast() || !(address.isUnspecified() || this.#isOurs(address)))
+      throw new RawTcpError("EADDRNOTAVAIL", `cannot bind to ${address}: not an address of ours`);
+    if (port === 0) {
+      const [chosen, key] = this.#choosePort(address, 0, address, 0);
+      return { port: chosen, key };
+    }
+    if (!isPort(port)) throw new RawTcpError("EINVAL", `not a port to bind to: ${port}`);
+    if (this.#listeners.some((other) => other.port === port && overlaps(other.address, address)))
+      throw addressInUse(address, port);
+    if (!reuse && this.#ports.overlaps(address, port)) throw addressInUse(address, port);
+    return { port, key: this.#ports.take(address, port) };
+  }
+
+  /** Gives back what `bind` reserved. */
+  unbind(key: string): void {
+    this.#ports.release(key);
+    this.onWake?.();
   }
 
   /** One IP packet, lent for the call. Returns what was made of it, in a few constant words. */
@@ -165,6 +211,7 @@ export class Stack implements ListenerHost {
       this.counters.resetsSent++;
       return true;
     }
+    if (this.#cookieAnswers.pollTransmit(out)) return true;
     while (this.#readyHead < this.#ready.length) {
       const entry = this.#ready[this.#readyHead];
       if (entry?.connection.pollTransmit(now, out)) return true;
@@ -231,6 +278,10 @@ export class Stack implements ListenerHost {
     const entry = this.#table.find(packet.destination, segment.destinationPort, packet.source, segment.sourcePort);
     // MUST-57, MUST-63: nothing is answered to or from an address that is not one host's.
     if (entry === undefined && !isOneHost(packet)) return "dropped: not from or to one host";
+    if (entry === undefined && !this.#isOurs(packet.destination)) {
+      this.counters.notOurs++;
+      return "dropped: not to an address of ours";
+    }
     const policy = this.#config.checksums ?? "partial-ok";
     if (policy !== "off") {
       const verdict = verifyChecksum(
@@ -249,7 +300,8 @@ export class Stack implements ListenerHost {
     if (entry === undefined) return this.#noConnection(packet, segment, now);
     if (entry.connection.state === "TIME-WAIT" && (segment.flags & SYN) !== 0) {
       const listener = this.#findListener(packet.destination, segment.destinationPort);
-      if (listener !== undefined && entry.connection.yieldTimeWait(segment, now)) {
+      // Without room for the new incarnation the old one stays: its wait must not be cut short for nothing.
+      if (listener?.hasRoom === true && entry.connection.yieldTimeWait(segment, now)) {
         this.#settle(entry, now);
         return this.#noConnection(packet, segment, now, entry.connection.tcb.snd.max);
       }
@@ -272,22 +324,24 @@ export class Stack implements ListenerHost {
     }
     if ((segment.flags & RST) !== 0) return "RST in LISTEN: ignored";
     if ((segment.flags & ACK) !== 0) {
+      const recalled = this.#recall(listener, packet, segment, now);
+      if (recalled !== "") return recalled;
       this.#resets.answer(packet.destination, packet.source, segment);
       return "ACK in LISTEN: answered with RST";
     }
     if ((segment.flags & SYN) === 0) return "dropped: no SYN in LISTEN";
-    if (!listener.mayBegin()) return "SYN dropped: a queue of the listener is full";
+    const admitted = listener.admit();
+    if (admitted === "dropped") return "SYN dropped: a queue of the listener is full";
+    // A cookie cannot keep clear of the numbers of the last incarnation. Note: Linux does the same.
+    if (admitted === "cookie" && lastSeq === undefined) return this.#sendCookie(listener, packet, segment, now);
     return this.#openHalf(listener, packet, segment, now, lastSeq);
   }
 
   #openHalf(listener: Listener, packet: IpPacket, segment: Segment, now: Micros, lastSeq: number | undefined): string {
     const local = packet.destination.clone();
     const remote = packet.source.clone();
-    this.#ports.share(listener.portKey);
-    const entry = this.#open(listener.config, local, listener.port, remote, segment.sourcePort, listener, listener.portKey);
+    const entry = this.#openFor(listener, local, remote, segment.sourcePort, now);
     const { connection } = entry;
-    connection.gate = listener;
-    listener.synQueue.add(connection);
     let iss = this.#secrets.isn(local, listener.port, remote, segment.sourcePort, now);
     // RFC 9293 MAY-2: beyond all that the last incarnation used; it may have sent faster than the clock of the ISN runs.
     if (lastSeq !== undefined && seqLe(iss, seqAdd(lastSeq, LARGEST_UNSCALED_WINDOW))) {
@@ -297,6 +351,52 @@ export class Stack implements ListenerHost {
     const note = connection.receive(segment, now);
     this.#afterInput(entry);
     return note;
+  }
+
+  /** A half-open connection in the SYN queue of its listener. */
+  #openFor(listener: Listener, local: IpAddress, remote: IpAddress, remotePort: number, now: Micros): Entry {
+    this.#ports.share(listener.portKey);
+    const entry = this.#open(undefined, local, listener.port, remote, remotePort, listener, listener.portKey, now);
+    entry.connection.gate = listener;
+    listener.synQueue.add(entry.connection);
+    return entry;
+  }
+
+  /** RFC 4987 §3.6: the SYN-ACK remembers what we do not. */
+  #sendCookie(listener: Listener, packet: IpPacket, segment: Segment, now: Micros): string {
+    const local = packet.destination.clone();
+    const remote = packet.source.clone();
+    const tuple = { local, localPort: listener.port, remote, remotePort: segment.sourcePort };
+    const tsOffset = this.#secrets.timestampOffset(local, remote);
+    if (!this.#cookieAnswers.answer(this.#cookies, listener.config, tuple, segment, tsOffset, now)) {
+      return "SYN dropped: too many at once even for cookies";
+    }
+    listener.counters.cookiesSent++;
+    return "SYN: answered with a cookie, nothing is kept";
+  }
+
+  /** A third segment whose SYN was not kept. Returns "" when it is none. */
+  #recall(listener: Listener, packet: IpPacket, segment: Segment, now: Micros): string {
+    if ((segment.flags & SYN) !== 0 || !this.#cookies.expects(now)) return "";
+    const local = packet.destination;
+    const remote = packet.source;
+    const tuple = { local, localPort: listener.port, remote, remotePort: segment.sourcePort };
+    const remembered = this.#cookies.check(tuple, segment, now, this.#secrets.timestampOffset(local, remote));
+    if (remembered === undefined) {
+      listener.counters.cookiesFailed++;
+      return "";
+    }
+    if (!listener.mayRecall()) return "dropped: the accept queue is full";
+    listener.counters.cookiesReceived++;
+    const entry = this.#openFor(listener, local.clone(), remote.clone(), segment.sourcePort, now);
+    const { connection } = entry;
+    connection.openPassive((segment.ack - 1) >>> 0, now);
+    rebuildSyn(this.#syn, segment, remembered);
+    connection.receive(this.#syn, now);
+    this.#cookieAnswers.swallow(connection, now);
+    connection.receive(segment, now);
+    this.#afterInput(entry);
+    return "third segment with a cookie: connected";
   }
 
   #receiveIcmp(packet: IpPacket, bytes: Uint8Array, now: Micros): string {
@@ -336,6 +436,7 @@ export class Stack implements ListenerHost {
     remotePort: number,
     listener: Listener | undefined,
     portKey: string,
+    now: Micros,
   ): Entry {
     const config = listener?.config ?? { ...DEFAULT_CONFIG, ...this.#config.connection, ...overrides };
     const seed = { tsOffset: this.#secrets.timestampOffset(local, remote), ipId: this.#config.random.u32() & 0xffff };
@@ -343,6 +444,9 @@ export class Stack implements ListenerHost {
     const entry = new Entry(connection, listener, portKey);
     entry.embryonic = listener !== undefined;
     connection.observer = this.#config.observer;
+    connection.challengeBudget = this.#challenges;
+    const known = this.#pathMtus.find(remote, now);
+    if (known !== undefined) connection.tcb.pathMtu.adopt(known.mtu, known.until);
     connection.wake = () => {
       this.#schedule(entry);
       this.onWake?.();
@@ -360,6 +464,18 @@ export class Stack implements ListenerHost {
     if (!entry.embryonic) this.#tell(entry);
   }
 
+  /** What one connection has learned of its path serves the next (RFC 8201 §5.2). */
+  #learnPathMtu(connection: Connection): void {
+    const { pathMtu, remote } = connection.tcb;
+    pathMtu.learned = false;
+    this.#pathMtus.learn(remote, pathMtu.bytes, pathMtu.raiseAt);
+  }
+
+  /** Whether an address is one of those that we speak for, if we were told which. */
+  #isOurs(address: IpAddress): boolean {
+    return this.#config.addresses?.some((ours) => ours.equals(address)) ?? true;
+  }
+
   #schedule(entry: Entry): void {
     if (entry.queued || entry.removed) {
       // A connection that is gone may still have events for its user (read after the end frees its buffer, and no more).
@@ -374,6 +490,7 @@ export class Stack implements ListenerHost {
     entry.queued = false;
     if (entry.removed) return;
     const { connection } = entry;
+    if (connection.tcb.pathMtu.learned) this.#learnPathMtu(connection);
     if (connection.state === "CLOSED" || connection.state === "LISTEN") this.#remove(entry, now);
     else this.#timers.schedule(entry, connection.nextTimeout());
     if (!entry.embryonic) this.#tell(entry);

@@ -4,9 +4,9 @@ import { type Micros, NEVER } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import { FIN, SYN } from "../wire/tcp-flags.js";
 import { challengeAck } from "./challenge-ack.js";
-import { EVENT_WRITABLE } from "./event-bits.js";
 import { ackForRecovery, startTlp } from "./loss-recovery.js";
 import { startRetransmission } from "./output.js";
+import { tellWritable } from "./send-space.js";
 import { setState, startTimeWait } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
 
@@ -18,6 +18,7 @@ export function processAck(tcb: Tcb, seg: Segment, now: Micros): string {
   if (seqLt(seg.ack, seqAdd(snd.una, -Math.max(snd.maxWnd, 0xffff)))) {
     return challengeAck(tcb, "acknowledgment far too old: challenged", now);
   }
+  tcb.lastAckReceivedAt = now;
   if (tcb.state === "TIME-WAIT") return "";
   const previousUna = snd.una;
   if (seqGt(seg.ack, previousUna)) {
@@ -28,10 +29,11 @@ export function processAck(tcb: Tcb, seg: Segment, now: Micros): string {
     if (finAcked) return afterFin(tcb, now);
     return "";
   }
-  if (seg.ack === previousUna && snd.max !== previousUna) {
-    const duplicate = isDuplicate(tcb, seg);
+  if (seg.ack === previousUna) {
+    const duplicate = snd.max !== previousUna && isDuplicate(tcb, seg);
     if (duplicate) tcb.counters.dupAcksIn++;
-    if (duplicate || seg.sackCount > 0) ackForRecovery(tcb, seg, previousUna, duplicate, now);
+    // A D-SACK of the tail comes when all is acknowledged.
+    if (duplicate || seg.sackCount > 0 || tcb.recovery.tlpActive) ackForRecovery(tcb, seg, previousUna, duplicate, now);
   }
   updateWindow(tcb, seg, now);
   return "";
@@ -53,10 +55,7 @@ function acknowledge(tcb: Tcb, seg: Segment, now: Micros): boolean {
   if (tcb.urgentOut && seqGe(snd.una, snd.up)) tcb.urgentOut = false;
   // The peer is there again: what a router said before is no reason any more. Note: Linux does the same.
   tcb.softError = undefined;
-  if (tcb.writeBlocked && tcb.sendQueue.length * 2 <= tcb.config.sendBufferBytes) {
-    tcb.writeBlocked = false;
-    tcb.events |= EVENT_WRITABLE;
-  }
+  tellWritable(tcb);
   return finAcked;
 }
 
@@ -67,6 +66,7 @@ function afterAck(tcb: Tcb, finAcked: boolean, now: Micros): void {
   if (snd.una === snd.max) {
     timers.retransmission = NEVER;
     timers.tlp = NEVER;
+    tcb.idleSince = now;
     // A probe's byte was the last: nothing waits for a window any more.
     if (tcb.sendQueue.length === 0 && (finAcked || !tcb.finQueued)) timers.persist = NEVER;
     return;
@@ -79,7 +79,7 @@ function afterAck(tcb: Tcb, finAcked: boolean, now: Micros): void {
 
 /** The handshake's round-trip time, unless the SYN was repeated (RFC 6298 §3, Karn). */
 function measureSyn(tcb: Tcb, now: Micros): void {
-  if (!tcb.synAcked && !tcb.synRepeated) tcb.rtt.sample(Math.max(1, now - tcb.synSentAt));
+  if (!tcb.synAcked && !tcb.synRepeated && tcb.synSentAt !== NEVER) tcb.rtt.sample(Math.max(1, now - tcb.synSentAt));
 }
 
 /** The five conditions of a duplicate ACK (RFC 5681 §2). */
@@ -129,6 +129,8 @@ function afterFin(tcb: Tcb, now: Micros): string {
 
 /** Nobody reads any more: do not wait for the peer's FIN for ever. Note: Linux does the same (tcp_fin_timeout). */
 export function startFinWait2(tcb: Tcb, now: Micros): void {
+  // All of ours is acknowledged: nothing is left to linger for.
+  tcb.timers.linger = NEVER;
   const delay = tcb.config.finWait2Us;
   if (delay === NEVER) return;
   tcb.timers.finWait2 = now + delay;

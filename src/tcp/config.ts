@@ -1,10 +1,10 @@
 /** What can be chosen for a connection. Every default carries its source. */
-import { MILLISECOND, MINUTE, type Micros, SECOND } from "../base/time.js";
+import { MILLISECOND, MINUTE, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { CongestionFactory } from "./congestion.js";
 import { cubic } from "./cubic.js";
 
 export interface ConnectionConfig {
-  /** Largest IP packet on the path, headers included. */
+  /** Largest IP packet of our link, headers included; path MTU discovery may find less. */
   readonly mtuBytes: number;
   /** Upper bound of the MSS that we announce and use; the MTU may lower it further. */
   readonly mssBytes: number;
@@ -12,6 +12,8 @@ export interface ConnectionConfig {
   readonly sendBufferBytes: number;
   /** Bytes received and not yet read by the user, at the most: the largest window that we advertise. */
   readonly receiveBufferBytes: number;
+  /** The receive buffer may grow up to this with what the user reads in a round trip; it does not if this is not larger. */
+  readonly receiveBufferMaxBytes: number;
   /** Offer and accept window scaling (RFC 7323 §2). */
   readonly windowScaling: boolean;
   /** Offer and accept timestamps (RFC 7323 §3). */
@@ -22,6 +24,8 @@ export interface ConnectionConfig {
   readonly noDelay: boolean;
   /** Longest wait before received data is acknowledged; 0 acknowledges at once (RFC 9293 MUST-40: below 0.5 s). */
   readonly delayedAckUs: Micros;
+  /** Segments that are acknowledged at once at the start and after a pause, whatever `delayedAckUs` says; 0 for none. */
+  readonly quickAckSegments: number;
   readonly rtoInitialUs: Micros;
   readonly rtoMinUs: Micros;
   readonly rtoMaxUs: Micros;
@@ -31,16 +35,45 @@ export interface ConnectionConfig {
   readonly synAckRetries: number;
   /** R2: how long data or FIN may stay unacknowledged while it is being repeated. */
   readonly r2Us: Micros;
+  /**
+   * How long data may stay unacknowledged, or wait for a window; NEVER for no limit of its own. It then takes the place of R2,
+   * shortens the SYN's time, and ends keep-alive instead of its count (RFC 5482 §2; Linux: TCP_USER_TIMEOUT).
+   */
+  readonly userTimeoutUs: Micros;
+  /** The same after CLOSE, when nobody is there to wait; NEVER for no difference. */
+  readonly orphanTimeoutUs: Micros;
   /** R1: repetitions after which the user is told (RFC 9293 SHLD-9, SHLD-10). */
   readonly r1Retries: number;
   /** Maximum segment lifetime; TIME-WAIT lasts twice as long. */
   readonly mslUs: Micros;
   /** How long FIN-WAIT-2 lasts once nobody can read any more; Infinity waits for ever, as RFC 9293 does. */
   readonly finWait2Us: Micros;
+  /** After CLOSE: RST when not all is acknowledged within this time; 0 is RST at once, NEVER lets it take its time (SO_LINGER). */
+  readonly lingerUs: Micros;
+  /** Probe a silent peer (RFC 9293 §3.8.4, MUST-24). */
+  readonly keepAlive: boolean;
+  /** Silence before the first probe. */
+  readonly keepAliveIdleUs: Micros;
+  /** Time between probes. */
+  readonly keepAliveIntervalUs: Micros;
+  /** Probes without an answer that end the connection (MUST-29: more than one). */
+  readonly keepAliveCount: number;
   /** Least time between two challenge ACKs of one connection (RFC 5961 §7). */
   readonly challengeAckIntervalUs: Micros;
+  /** Smaller segments after time-outs of large ones: a path whose routers do not say what is too big (RFC 4821 §7.7). */
+  readonly blackholeDetection: boolean;
   /** Initial congestion window in segments. */
   readonly initialWindowSegments: number;
+  /** The same in bytes: the smaller of both counts, but two segments may always go (RFC 6928 §2). NEVER for no bound. */
+  readonly initialWindowBytes: number;
+  /** Forget the congestion window, step by step, when nothing was sent for an RTO (RFC 5681 §4.1). */
+  readonly restartAfterIdle: boolean;
+  /** Find losses by time (RFC 8985 §6) instead of by counting what was SACKed above them (RFC 6675 §4); needs SACK. */
+  readonly rack: boolean;
+  /** Probe for a lost tail before the time-out (RFC 8985 §7); needs SACK. */
+  readonly tailLossProbe: boolean;
+  /** SEND takes nothing while as many bytes were never sent; NEVER for no such mark (Linux: TCP_NOTSENT_LOWAT). */
+  readonly notSentLowWaterBytes: number;
   readonly congestion: CongestionFactory;
   /** TTL or hop limit (RFC 9293 MUST-49). */
   readonly ttl: number;
@@ -53,12 +86,15 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   mssBytes: 65_495,
   sendBufferBytes: 1 << 20,
   receiveBufferBytes: 1 << 20,
+  receiveBufferMaxBytes: 0,
   windowScaling: true,
   timestamps: true,
   sack: true,
   noDelay: false,
   // Note: Linux does the same (TCP_DELACK_MIN).
   delayedAckUs: 40 * MILLISECOND,
+  // Note: Linux does the same (TCP_MAX_QUICKACKS).
+  quickAckSegments: 16,
   // RFC 6298 §2.1.
   rtoInitialUs: SECOND,
   // RFC 6298 §2.4 asks for 1 s. Note: Linux uses 200 ms (TCP_RTO_MIN), which its delayed ACKs of at most 200 ms allow.
@@ -71,16 +107,35 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   synAckRetries: 5,
   // RFC 9293 SHLD-11 wants at least 100 s. Linux's tcp_retries2 of 15 comes to about 15 minutes.
   r2Us: 15 * MINUTE,
+  userTimeoutUs: NEVER,
+  // Linux's tcp_orphan_retries of 0 stands for 8: (2^9 - 1) times the least RTO.
+  orphanTimeoutUs: 102_200 * MILLISECOND,
   // RFC 9293 SHLD-10.
   r1Retries: 3,
   // RFC 9293 §3.4.2: 2 minutes. Linux's TIME-WAIT lasts 60 s in all, as if MSL were 30 s; we do the same.
   mslUs: 30 * SECOND,
   // Note: Linux does the same (net.ipv4.tcp_fin_timeout).
   finWait2Us: 60 * SECOND,
+  lingerUs: NEVER,
+  // RFC 9293 MUST-25: off. MUST-28: at least two hours. Note: Linux does the same (net.ipv4.tcp_keepalive_*).
+  keepAlive: false,
+  keepAliveIdleUs: 120 * MINUTE,
+  keepAliveIntervalUs: 75 * SECOND,
+  keepAliveCount: 9,
   // Note: Linux does the same (net.ipv4.tcp_invalid_ratelimit).
   challengeAckIntervalUs: 500 * MILLISECOND,
+  // Note: Linux with tcp_mtu_probing 1; its default is 0, and such a connection hangs.
+  blackholeDetection: true,
   // RFC 6928 §2.
   initialWindowSegments: 10,
+  // RFC 6928 §2 has 14,600 here. Note: Linux counts segments alone, as we do; with an MSS up to 1,460 it is the same.
+  initialWindowBytes: NEVER,
+  // Note: Linux does the same (net.ipv4.tcp_slow_start_after_idle).
+  restartAfterIdle: true,
+  // Note: Linux does the same (net.ipv4.tcp_recovery, net.ipv4.tcp_early_retrans).
+  rack: true,
+  tailLossProbe: true,
+  notSentLowWaterBytes: NEVER,
   congestion: cubic,
   // RFC 1700; Note: Linux does the same.
   ttl: 64,

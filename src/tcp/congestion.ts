@@ -59,8 +59,11 @@ export interface CongestionControl {
   onMss(mss: number): void;
 }
 
-/** Makes the control of one connection. `mss` is the effective send size, `initialWindow` the first window in bytes. */
-export type CongestionFactory = (mss: number, initialWindow: number) => CongestionControl;
+/**
+ * Makes the control of one connection. `mss` is the effective send size, `initialWindow` the first window in bytes; `ssthresh` is
+ * given when the control takes over from another one, and absent at the start of a connection.
+ */
+export type CongestionFactory = (mss: number, initialWindow: number, ssthresh?: number) => CongestionControl;
 
 /** The largest window that window scaling can express (RFC 7323 §2.3); more would never be used. */
 export const MAX_WINDOW = 2 ** 30;

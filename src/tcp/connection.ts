@@ -6,13 +6,19 @@ import type { Micros } from "../base/time.js";
 import type { IpAddress } from "../wire/address.js";
 import type { IcmpError } from "../wire/icmp.js";
 import type { Segment } from "../wire/segment.js";
+import type { ChallengeBudget } from "./challenge-ack.js";
 import type { ConnectionConfig } from "./config.js";
+import { setCork } from "./cork.js";
+import { setQuickAck } from "./delayed-ack.js";
 import { EVENT_ORDER } from "./event-bits.js";
 import type { ConnectionEvent, ConnectionObserver, Failure } from "./events.js";
 import { icmpArrives } from "./icmp-arrives.js";
+import { type TcpInfo, tcpInfo } from "./info.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
 import { pollTransmit } from "./output.js";
 import { segmentArrives } from "./segment-arrives.js";
+import { sendSpace } from "./send-space.js";
+import * as options from "./socket-options.js";
 import type { State } from "./state.js";
 import { type Status, snapshot } from "./status.js";
 import { Tcb } from "./tcb.js";
@@ -30,6 +36,8 @@ export class Connection {
   /** Number of the connection in its stack, from 1; stands in every trace. */
   readonly id: number;
   gate: EstablishGate | undefined;
+  /** What the connections of one stack share; without it only the connection's own limit counts. */
+  challengeBudget: ChallengeBudget | undefined;
   /** For the user: whatever it wants to find again from a connection. */
   context: unknown;
   /** Called after every user call that may have made something due; the stack drains the connection then. */
@@ -99,7 +107,7 @@ export class Connection {
 
   /** Bytes of the send buffer that are free. */
   get writableBytes(): number {
-    return Math.max(0, this.tcb.config.sendBufferBytes - this.tcb.sendQueue.length);
+    return sendSpace(this.tcb);
   }
 
   /** Nothing is there and nothing will come. */
@@ -125,6 +133,85 @@ export class Connection {
     this.wake?.();
   }
 
+  /** TCP_NODELAY. */
+  setNoDelay(on: boolean): void {
+    options.setNoDelay(this.tcb, on);
+    this.wake?.();
+  }
+
+  /** TCP_CORK: holds back what does not fill a segment, for 200 ms at the most. Switching it off lets go of it. */
+  setCork(on: boolean): void {
+    setCork(this.tcb, on);
+    this.wake?.();
+  }
+
+  /** TCP_QUICKACK: acknowledges at once for now, or delays again. */
+  setQuickAck(on: boolean): void {
+    setQuickAck(this.tcb, on);
+    this.wake?.();
+  }
+
+  /** SO_KEEPALIVE and its times in µs; what is left out stays. Throws RawTcpError `EINVAL`. See `socket-options.ts`, also for the others. */
+  setKeepAlive(on: boolean, now: Micros, idleUs?: Micros, intervalUs?: Micros, count?: number): void {
+    options.setKeepAlive(this.tcb, on, now, idleUs, intervalUs, count);
+    this.wake?.();
+  }
+
+  /** TCP_USER_TIMEOUT in µs; NEVER for none. Throws RawTcpError `EINVAL`. */
+  setUserTimeout(timeoutUs: Micros): void {
+    options.setUserTimeout(this.tcb, timeoutUs);
+    this.wake?.();
+  }
+
+  /** SO_LINGER in µs; 0 makes CLOSE send RST, NEVER lets it take its time. Throws RawTcpError `EINVAL`. */
+  setLinger(lingerUs: Micros): void {
+    options.setLinger(this.tcb, lingerUs);
+  }
+
+  /** TCP_LINGER2 in µs: how long FIN-WAIT-2 lasts after CLOSE. Throws RawTcpError `EINVAL`. */
+  setLinger2(finWait2Us: Micros): void {
+    options.setLinger2(this.tcb, finWait2Us);
+  }
+
+  /** TTL or hop limit. Throws RawTcpError `EINVAL`. */
+  setTtl(ttl: number): void {
+    options.setTtl(this.tcb, ttl);
+  }
+
+  /** TOS or traffic class without its ECN bits (Diffserv). Throws RawTcpError `EINVAL`. */
+  setTos(tos: number): void {
+    options.setTos(this.tcb, tos);
+  }
+
+  /** TCP_MAXSEG, before OPEN. Throws RawTcpError `EINVAL`, `EISCONN`. */
+  setMaxSegment(mssBytes: number): void {
+    options.setMaxSegment(this.tcb, mssBytes);
+  }
+
+  /** SO_SNDBUF in bytes. Throws RawTcpError `EINVAL`. */
+  setSendBuffer(bytes: number): void {
+    options.setSendBuffer(this.tcb, bytes);
+    this.wake?.();
+  }
+
+  /** SO_RCVBUF in bytes. Throws RawTcpError `EINVAL`. */
+  setReceiveBuffer(bytes: number): void {
+    options.setReceiveBuffer(this.tcb, bytes);
+    this.wake?.();
+  }
+
+  /** TCP_NOTSENT_LOWAT in bytes; NEVER for none. Throws RawTcpError `EINVAL`. */
+  setNotSentLowWater(bytes: number): void {
+    options.setNotSentLowWater(this.tcb, bytes);
+    this.wake?.();
+  }
+
+  /** TCP_CONGESTION: "cubic", "reno", "newreno". Throws UnknownCongestionControlError. */
+  setCongestionControl(name: string): void {
+    options.setCongestionControl(this.tcb, name);
+    this.wake?.();
+  }
+
   /** An ICMP error about a segment of this connection. Returns what was made of it. */
   receiveIcmp(error: IcmpError, now: Micros): string {
     return icmpArrives(this.tcb, error, now);
@@ -138,6 +225,11 @@ export class Connection {
   /** STATUS. */
   status(): Status {
     return snapshot(this.tcb);
+  }
+
+  /** TCP_INFO: as `status`, with the fields of Linux. */
+  info(now: Micros): TcpInfo {
+    return tcpInfo(this.tcb, now);
   }
 
   /** A segment for this connection; lent for the call. Returns what was made of it, in a few words. */

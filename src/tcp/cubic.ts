@@ -36,13 +36,13 @@ export interface CubicOptions {
 /** Where the window grows (RFC 9438 §4.3–4.5, §4.10; RFC 9406 §4.2), as of the last ACK. */
 export type CubicPhase = "slow-start" | "css" | "reno-friendly" | "concave" | "convex" | "recovery";
 
-export function cubic(mss: number, initialWindow: number): Cubic {
-  return new Cubic(mss, initialWindow, {});
+export function cubic(mss: number, initialWindow: number, ssthresh = NEVER): Cubic {
+  return new Cubic(mss, initialWindow, {}, ssthresh);
 }
 
 /** CUBIC with other than the usual choices. */
-export function cubicWith(options: CubicOptions): (mss: number, initialWindow: number) => Cubic {
-  return (mss, initialWindow) => new Cubic(mss, initialWindow, options);
+export function cubicWith(options: CubicOptions): (mss: number, initialWindow: number, ssthresh?: number) => Cubic {
+  return (mss, initialWindow, ssthresh = NEVER) => new Cubic(mss, initialWindow, options, ssthresh);
 }
 
 export class Cubic implements CongestionControl {
@@ -56,11 +56,11 @@ export class Cubic implements CongestionControl {
   /** The state before the last loss, for `onUndo`. */
   #prior: State | undefined = undefined;
 
-  constructor(mss: number, initialWindow: number, options: CubicOptions) {
+  constructor(mss: number, initialWindow: number, options: CubicOptions, ssthresh = NEVER) {
     this.#mss = mss;
     this.#fastConvergence = options.fastConvergence ?? true;
     this.#paced = options.paced ?? false;
-    this.#state = initialState(initialWindow);
+    this.#state = initialState(initialWindow, ssthresh);
   }
 
   get cwnd(): number {
@@ -278,10 +278,10 @@ interface State {
   ackedAt: Micros;
 }
 
-function initialState(initialWindow: number): State {
+function initialState(initialWindow: number, ssthresh: number): State {
   return {
     cwnd: initialWindow,
-    ssthresh: NEVER,
+    ssthresh,
     wMax: 0,
     plateauKnown: false,
     k: 0,

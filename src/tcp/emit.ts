@@ -60,7 +60,13 @@ export function emitSegment(
   putIpHeader(tcb, bytes, length);
   out.length = length;
   out.note = note;
-  tcb.counters.segmentsOut++;
+  const { counters } = tcb;
+  counters.segmentsOut++;
+  if (dataLength > 0) {
+    counters.dataSegmentsOut++;
+    counters.bytesSent += dataLength;
+    tcb.lastDataSentAt = now;
+  }
 }
 
 /** Sets the urgent pointer of a segment that `emitSegment` has just written, and mends its checksum (RFC 1624). */
@@ -125,7 +131,8 @@ export function announcedMss(tcb: Tcb): number {
 /** The smallest shift that lets the 16-bit field express the largest receive buffer (RFC 7323 §2.3: at most 14). */
 export function offeredShift(tcb: Tcb): number {
   let shift = 0;
-  while (shift < 14 && tcb.config.receiveBufferBytes > 0xffff * 2 ** shift) shift++;
+  const largest = Math.max(tcb.receiveBufferBytes, tcb.config.receiveBufferMaxBytes);
+  while (shift < 14 && largest > 0xffff * 2 ** shift) shift++;
   return shift;
 }
 
@@ -137,7 +144,7 @@ function putIpHeader(tcb: Tcb, bytes: Uint8Array, length: number): void {
     tcb.ipId = (tcb.ipId + 1) & 0xffff;
     putU16(bytes, 4, tcb.ipId);
     // Don't Fragment: path MTU discovery (RFC 1191).
-    putU16(bytes, 6, 0x4000);
+    putU16(bytes, 6, tcb.pathMtu.mayFragment ? 0 : 0x4000);
     bytes[8] = tcb.config.ttl;
     bytes[9] = PROTOCOL_TCP;
     putU16(bytes, 10, 0);

@@ -4,6 +4,7 @@ import type { Micros } from "../base/time.js";
 import type { IcmpError, IcmpErrorKind } from "../wire/icmp.js";
 import { EVENT_TROUBLE } from "./event-bits.js";
 import type { Failure } from "./events.js";
+import { packetTooBig } from "./path-mtu.js";
 import { fail } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
 
@@ -19,6 +20,7 @@ export function icmpArrives(tcb: Tcb, error: IcmpError, now: Micros): string {
   }
   // MUST-55, RFC 6633.
   if (error.kind === "source-quench") return "ICMP source quench dropped";
+  if (error.kind === "packet-too-big") return packetTooBig(tcb, error, now);
   const failure = FAILURES[error.kind];
   if (failure === undefined) return "ICMP error noted";
   tcb.softError = failure;

@@ -7,7 +7,9 @@ import { MILLISECOND, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import type { AckSample } from "./congestion.js";
 import { timestampNow } from "./emit.js";
+import { startRetransmission } from "./output.js";
 import { isDsack } from "./sack-blocks.js";
+import { detectLossBySack } from "./sack-loss.js";
 import type { DeliveryWitness, SentSegment } from "./sent-list.js";
 import type { Tcb } from "./tcb.js";
 
@@ -41,6 +43,7 @@ class Delivery implements DeliveryWitness {
     if (tcb === undefined) return;
     this.bytes += segment.length;
     this.segments++;
+    tcb.pathMtu.delivered(segment.length);
     let earlierCopy = false;
     if (segment.retransmitted) {
       this.retransmitted = true;
@@ -50,7 +53,10 @@ class Delivery implements DeliveryWitness {
     } else {
       this.rttUs = Math.max(this.rttUs, 1, now - segment.sentAt);
     }
-    if (tcb.sack.enabled) tcb.rack.update(segment, earlierCopy, now);
+    tcb.rate.delivered(segment, now);
+    if (!tcb.sack.enabled) return;
+    if (!segment.retransmitted && seqLt(segment.end, tcb.rack.fack)) tcb.counters.reorderings++;
+    tcb.rack.update(segment, earlierCopy, now);
   }
 }
 
@@ -67,22 +73,34 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
   const { recovery, snd, sent, congestion } = tcb;
   const flightBefore = seqDiff(snd.max, previousUna);
   const advanced = snd.una !== previousUna;
+  const edgeRepeated = sent.first?.retransmitted === true;
   delivery.begin(tcb, seg, now);
-  if (advanced) sent.acknowledge(snd.una, delivery);
+  if (advanced) {
+    // Not `+=`, which would read the sum before the call adds to it.
+    const cut = sent.acknowledge(snd.una, delivery);
+    delivery.bytes += cut;
+  }
   // Kept close behind SND.UNA, or after 2 GiB it would seem to lie ahead.
   if (!recovery.active && !recovery.loss && seqGt(snd.una, recovery.recover)) recovery.recover = seqAdd(snd.una, -1);
   const dsack = tcb.sack.enabled && seg.sackCount > 0 ? takeSack(tcb, seg) : false;
-  measure(tcb, seg, advanced, now);
-  if (advanced) detectSpurious(tcb);
-  if (dsack) countDsack(tcb);
+  measure(tcb, seg, advanced, dsack, now);
+  if (advanced && edgeRepeated) detectSpurious(tcb);
+  if (dsack) {
+    tcb.counters.dsacksIn++;
+    countDsack(tcb);
+  }
+  tcb.rate.acknowledged(tcb.rtt.min, now);
   const lostBefore = sent.lostBytes;
   if (tcb.sack.enabled) detectByRack(tcb, dsack, delivery.segments > 0, now);
   tlpAck(tcb, seg, dsack, now);
+  if (sent.sackedSegments > 0) tcb.timers.tlp = NEVER;
   if (advanced && (recovery.active || recovery.loss) && seqGe(snd.una, recovery.recover)) {
     const fast = recovery.active;
     endRecovery(tcb, now);
+    // What is lost now left after that recovery began: it is a loss of its own.
+    if (sent.lostBytes > lostBefore) enterRecovery(tcb, delivery.bytes, now);
     // The window that this leaves is all that this ACK gives.
-    if (fast) return;
+    if (fast || recovery.active) return;
   }
   if (recovery.active) {
     if (tcb.sack.enabled) {
@@ -102,13 +120,15 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
     if (advanced) recovery.dupAcks = 0;
     else if (duplicate) duplicateAck(tcb, now);
   }
-  if (sent.lostBytes > lostBefore && !recovery.loss && !recovery.active) enterRecovery(tcb, now);
+  if (sent.lostBytes > lostBefore && !recovery.loss && !recovery.active) enterRecovery(tcb, delivery.bytes, now);
   if (recovery.active || delivery.bytes === 0) return;
   sample.now = now;
   sample.ackedBytes = delivery.bytes;
   sample.flightSize = flightBefore;
-  // The congestion window was the limit if less than a segment of it was unused (RFC 7661 §4.1 in spirit).
-  sample.limited = recovery.loss || flightBefore + snd.mss >= congestion.cwnd;
+  // The congestion window was the limit if less than a segment of it was unused (RFC 7661 §4.1 in spirit), now or when what
+  // this ACK acknowledges was sent: of a batch of ACKs only the first finds the window still full.
+  sample.limited = recovery.loss || flightBefore + snd.mss >= congestion.cwnd || seqGt(recovery.limitedUntil, previousUna);
+  if (!sample.limited) recovery.limitedUntil = snd.una;
   sample.rttUs = tcb.rtt.latest;
   sample.srttUs = tcb.rtt.srtt;
   sample.una = snd.una;
@@ -123,8 +143,15 @@ export function congestionWindow(tcb: Tcb): number {
 
 /** What is in flight, as far as it can be known: the pipe with SACK or after a time-out, else all that is outstanding. */
 export function flight(tcb: Tcb): number {
-  return tcb.sack.enabled || tcb.recovery.loss ? tcb.sent.inFlightBytes : seqDiff(tcb.snd.nxt, tcb.snd.una);
+  const { recovery, snd } = tcb;
+  if (tcb.sack.enabled || recovery.loss) return tcb.sent.inFlightBytes;
+  // Limited transmit (RFC 3042 §2): each of the first two duplicate ACKs tells that a segment has left the network.
+  const left = recovery.active ? 0 : Math.min(recovery.dupAcks, LIMITED_TRANSMIT) * snd.mss;
+  return seqDiff(snd.nxt, snd.una) - left;
 }
+
+/** Segments that may be sent beyond the congestion window before recovery begins (RFC 3042 §2). */
+const LIMITED_TRANSMIT = 2;
 
 /** RACK's reordering timer (RFC 8985 §6.2): segments in doubt are lost by now. */
 export function rackTimeout(tcb: Tcb, now: Micros): void {
@@ -132,7 +159,7 @@ export function rackTimeout(tcb: Tcb, now: Micros): void {
   const before = tcb.sent.lostBytes;
   startRackTimer(tcb, tcb.rack.detectLoss(tcb.sent, now), now);
   if (tcb.sent.lostBytes === before) return;
-  if (!tcb.recovery.active && !tcb.recovery.loss) enterRecovery(tcb, now);
+  if (!tcb.recovery.active && !tcb.recovery.loss) enterRecovery(tcb, 0, now);
   else if (tcb.recovery.active) tcb.recovery.prr.update(0, tcb.sent.inFlightBytes, tcb.congestion.ssthresh, tcb.snd.mss, false);
 }
 
@@ -150,7 +177,7 @@ export function lossByTimeout(tcb: Tcb, first: boolean, now: Micros): void {
   tcb.timers.tlp = NEVER;
   // RFC 2018 §8: a receiver that has SACKed what stands at SND.UNA has taken it back.
   if (sent.first?.sacked) sent.forgetSacks();
-  if (tcb.sack.enabled && tcb.rack.xmitTs >= 0) tcb.rack.markLossesOnTimeout(sent, snd.una, now);
+  if (tcb.sack.enabled && tcb.config.rack && tcb.rack.xmitTs >= 0) tcb.rack.markLossesOnTimeout(sent, snd.una, now);
   else for (let i = 0; i < sent.length; i++) markLostAt(tcb, i);
   if (sent.first !== undefined) sent.markLost(sent.first);
 }
@@ -172,29 +199,40 @@ function takeSack(tcb: Tcb, seg: Segment): boolean {
   const { snd, sent, recovery } = tcb;
   const blocks = seg.sack;
   let dsack = false;
+  let left = 0;
   for (let i = 0; i < seg.sackCount; i++) {
     const start = blocks[2 * i] ?? 0;
     const end = blocks[2 * i + 1] ?? 0;
     if (i === 0 && isDsack(start, end, snd.una, blocks[2] ?? 0, blocks[3] ?? 0, seg.sackCount > 1)) {
-      // RFC 3708: only what we did send twice; anything else is a forgery or the network's duplicate.
-      dsack = seqGt(end, start) && seqDiff(snd.una, start) <= Math.max(snd.maxWnd, 0xffff);
+      // A block from before anything that can still be on its way is a forgery.
+      dsack = seqGt(end, start) && seqLe(end, snd.max) && seqDiff(snd.una, start) <= Math.max(snd.maxWnd, 0xffff);
       recovery.dsackStart = start;
       recovery.dsackEnd = end;
       continue;
     }
     // A block outside of what is outstanding is nonsense, and dropped (RFC 2018 §4).
-    if (!seqLt(start, end) || seqLt(start, snd.una) || seqGt(end, snd.max)) continue;
-    sent.sack(start, end, delivery);
+    if (seqLt(start, end) && seqGe(start, snd.una) && seqLe(end, snd.max)) left |= 1 << i;
+  }
+  // In sequence order: when an ACK with news of the lower block was lost, the higher one first would look like reordering.
+  while (left !== 0) {
+    let lowest = -1;
+    for (let i = 0; i < seg.sackCount; i++) {
+      if ((left & (1 << i)) === 0) continue;
+      if (lowest < 0 || seqLt(blocks[2 * i] ?? 0, blocks[2 * lowest] ?? 0)) lowest = i;
+    }
+    sent.sack(blocks[2 * lowest] ?? 0, blocks[2 * lowest + 1] ?? 0, delivery);
+    left &= ~(1 << lowest);
   }
   return dsack;
 }
 
 /** The round-trip time of this ACK (RFC 6298 §3, RFC 7323 §4.1). */
-function measure(tcb: Tcb, seg: Segment, advanced: boolean, now: Micros): void {
+function measure(tcb: Tcb, seg: Segment, advanced: boolean, dsack: boolean, now: Micros): void {
   tcb.rtt.latest = 0;
   if (delivery.rttUs > 0 && !(delivery.retransmitted && advanced)) {
     tcb.rtt.sample(delivery.rttUs);
-  } else if (advanced && delivery.hasEcho && (delivery.segments > 0 || tcb.synRepeated)) {
+  } else if (advanced && !dsack && delivery.hasEcho && (delivery.segments > 0 || tcb.synRepeated)) {
+    // An ACK that a duplicate brought about (D-SACK) echoes what came long before, and would measure our own time-out.
     const elapsed = seqDiff(timestampNow(tcb, now), seg.tsEcr);
     // A peer may echo nonsense: only the last few minutes can be true.
     const plausible = elapsed >= 0 && elapsed < 300_000;
@@ -219,6 +257,10 @@ function spansTimeout(tcb: Tcb, elapsedUs: Micros, now: Micros): boolean {
 function detectByRack(tcb: Tcb, dsack: boolean, delivered: boolean, now: Micros): void {
   const { rack, sent, recovery, snd } = tcb;
   if (!delivered && !dsack) return;
+  if (!tcb.config.rack) {
+    detectLossBySack(sent, snd.mss);
+    return;
+  }
   rack.updateWindow(dsack, snd.una, snd.max, recovery.active || recovery.loss, sent.sackedSegments, tcb.rtt.srtt);
   startRackTimer(tcb, rack.detectLoss(sent, now), now);
 }
@@ -233,7 +275,7 @@ function duplicateAck(tcb: Tcb, now: Micros): void {
   recovery.dupAcks++;
   if (recovery.loss || recovery.dupAcks !== 3 || seqLe(snd.una, recovery.recover)) return;
   markFirstLost(tcb);
-  enterRecovery(tcb, now);
+  enterRecovery(tcb, 0, now);
 }
 
 function markFirstLost(tcb: Tcb): void {
@@ -241,22 +283,29 @@ function markFirstLost(tcb: Tcb): void {
   if (first !== undefined && !first.sacked) tcb.sent.markLost(first);
 }
 
-function enterRecovery(tcb: Tcb, now: Micros): void {
+/** `delivered`: bytes that the ACK delivered which told of the loss. */
+function enterRecovery(tcb: Tcb, delivered: number, now: Micros): void {
   const { recovery, snd, sent, congestion } = tcb;
   rememberForUndo(tcb, now);
-  const flightSize = seqDiff(snd.max, snd.una);
-  recovery.prr.begin(sent.inFlightBytes + sent.lostBytes, snd.mss);
+  const outstanding = seqDiff(snd.max, snd.una);
+  // RFC 5681 §3.2 step 2: what limited transmit sent beyond the window does not count.
+  const flightSize = Math.max(Math.min(outstanding, congestion.cwnd), outstanding - LIMITED_TRANSMIT * snd.mss);
+  // Before this ACK: what it delivered counts as delivered in recovery (RFC 6937bis, RecoverFS).
+  recovery.prr.begin(sent.inFlightBytes + sent.lostBytes + delivered, snd.mss);
   congestion.onEnterRecovery(flightSize, now);
   recovery.active = true;
+  recovery.partialSeen = false;
   recovery.recover = snd.max;
   tcb.timers.tlp = NEVER;
   recovery.tlpActive = false;
-  recovery.prr.update(delivery.bytes, sent.inFlightBytes, congestion.ssthresh, snd.mss, false);
+  recovery.prr.update(delivered, sent.inFlightBytes, congestion.ssthresh, snd.mss, false);
   tcb.counters.fastRetransmits++;
 }
 
 function endRecovery(tcb: Tcb, now: Micros): void {
   const { recovery } = tcb;
+  // All of it came without being sent again: it was late, not lost, and there was nothing to answer. Note: Linux does the same.
+  if (recovery.undoPossible && recovery.undoRetransmits === 0) undo(tcb);
   if (recovery.active) tcb.congestion.onExitRecovery(flight(tcb), now);
   if (tcb.sack.enabled) tcb.rack.recoveryEnded();
   recovery.active = false;
@@ -270,11 +319,14 @@ function rememberForUndo(tcb: Tcb, now: Micros): void {
   const { recovery } = tcb;
   recovery.undoPossible = true;
   recovery.undoRetransmits = 0;
-  recovery.undoMarker = tcb.snd.una;
+  recovery.repeated.clear();
   recovery.undoTs = timestampNow(tcb, now);
 }
 
-/** Eifel (RFC 3522): the first ACK after a repetition echoes a timestamp from before it, so the first copy was not lost. */
+/**
+ * Eifel (RFC 3522): the ACK of a repetition echoes a timestamp from before it, so the first copy was not lost. The echo is that
+ * of the segment at the left edge (RFC 7323 §4.3), so only if this one was repeated it tells anything.
+ */
 function detectSpurious(tcb: Tcb): void {
   const { recovery } = tcb;
   if (!recovery.undoPossible || !(recovery.active || recovery.loss)) return;
@@ -282,11 +334,24 @@ function detectSpurious(tcb: Tcb): void {
   if (delivery.hasEcho && seqLt(delivery.tsEcr, recovery.undoTs)) undo(tcb);
 }
 
+/** A segment leaves again: D-SACK may tell later that it was needless. */
+export function noteRepetition(tcb: Tcb, segment: SentSegment): void {
+  const { recovery } = tcb;
+  if (!recovery.undoPossible || !(recovery.active || recovery.loss)) return;
+  recovery.undoRetransmits++;
+  recovery.repeated.add(segment.seq, segment.end);
+  // So many losses are no mistake, and the walks stay short.
+  if (recovery.repeated.size > MOST_REPEATED) recovery.undoRetransmits = Number.POSITIVE_INFINITY;
+}
+
+const MOST_REPEATED = 64;
+
 /** D-SACK (RFC 3708): every repetition of this recovery has turned out to be a duplicate. */
 function countDsack(tcb: Tcb): void {
   const { recovery } = tcb;
   if (!recovery.undoPossible || recovery.undoRetransmits === 0) return;
-  if (seqLt(recovery.dsackStart, recovery.undoMarker)) return;
+  // The network duplicates too: only what was repeated in this recovery counts (RFC 3708 §3).
+  if (!recovery.repeated.covers(recovery.dsackStart, recovery.dsackEnd)) return;
   if (--recovery.undoRetransmits === 0) undo(tcb);
 }
 
@@ -311,18 +376,28 @@ const MAX_ACK_DELAY: Micros = 200 * MILLISECOND;
 export function startTlp(tcb: Tcb, now: Micros): void {
   const { recovery, sent, timers } = tcb;
   timers.tlp = NEVER;
-  if (!tcb.sack.enabled || recovery.active || recovery.loss || recovery.tlpActive || sent.length === 0) return;
-  if (sent.sackedSegments > 0 || tcb.snd.wnd === 0) return;
+  if (!tcb.sack.enabled || !tcb.config.tailLossProbe || sent.length === 0) return;
+  if (recovery.active || recovery.loss || recovery.tlpActive) return;
+  if (sent.sackedSegments > 0 || sent.lostSegments > 0 || tcb.snd.wnd === 0) return;
   // TLP_calc_PTO.
   let pto = tcb.rtt.hasSample ? 2 * tcb.rtt.srtt : 1000 * MILLISECOND;
   if (sent.length === 1) pto += MAX_ACK_DELAY;
-  const at = now + Math.max(pto, 2 * MILLISECOND);
-  if (at < timers.retransmission) timers.tlp = at;
+  // Never after the retransmission timer: then the probe goes in its place, and a lost tail costs no whole window.
+  timers.tlp = Math.min(now + Math.max(pto, 2 * MILLISECOND), timers.retransmission);
 }
 
-export function tlpTimeout(tcb: Tcb): void {
+/** The retransmission timer starts anew with the probe (RFC 8985 §7.3). */
+export function tlpTimeout(tcb: Tcb, now: Micros): void {
   tcb.timers.tlp = NEVER;
   tcb.pending.tlp = true;
+  startRetransmission(tcb, now);
+}
+
+/** Whether a probe that is due is of use still: ACKs may have come since. */
+export function tlpDue(tcb: Tcb): boolean {
+  const { recovery, sent, snd } = tcb;
+  if (recovery.tlpActive || recovery.active || recovery.loss) return false;
+  return sent.length > 0 && sent.sackedSegments === 0 && sent.lostSegments === 0 && snd.wnd > 0;
 }
 
 /** TLP_process_ack (RFC 8985 §7.4). */
@@ -335,10 +410,12 @@ function tlpAck(tcb: Tcb, seg: Segment, dsack: boolean, now: Micros): void {
     // The probe repaired a loss: congestion control must hear of it.
     recovery.tlpActive = false;
     if (!recovery.active && !recovery.loss) {
+      // There is nothing that could prove this needless.
+      recovery.undoPossible = false;
       tcb.congestion.onEnterRecovery(seqDiff(snd.max, snd.una), now);
       tcb.congestion.onExitRecovery(flight(tcb), now);
     }
-  } else if (seg.sackCount === 0 && delivery.bytes === 0) {
+  } else if (seg.sackCount === 0 && seg.len === 0 && delivery.bytes === 0) {
     // A second ACK of the probe without D-SACK: both copies may have arrived.
     recovery.tlpActive = false;
   }

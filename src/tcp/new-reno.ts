@@ -10,14 +10,14 @@ import {
   MAX_WINDOW,
 } from "./congestion.js";
 
-export function newReno(mss: number, initialWindow: number): CongestionControl {
-  return new NewReno(mss, initialWindow);
+export function newReno(mss: number, initialWindow: number, ssthresh = Number.POSITIVE_INFINITY): CongestionControl {
+  return new NewReno(mss, initialWindow, ssthresh);
 }
 
 class NewReno implements CongestionControl {
   readonly name = "newreno";
   cwnd: number;
-  ssthresh = Number.POSITIVE_INFINITY;
+  ssthresh: number;
   #mss: number;
   /** Bytes acknowledged in congestion avoidance since cwnd last grew (appropriate byte counting, RFC 3465). */
   #acked = 0;
@@ -26,8 +26,9 @@ class NewReno implements CongestionControl {
   #undoCwnd = 0;
   #undoSsthresh = 0;
 
-  constructor(mss: number, initialWindow: number) {
+  constructor(mss: number, initialWindow: number, ssthresh: number) {
     this.#mss = mss;
+    this.ssthresh = ssthresh;
     this.cwnd = initialWindow;
   }
 

@@ -5,12 +5,18 @@
 import { seqAdd, seqDiff, seqGe, seqGt, seqLt, seqMax } from "../base/seq.js";
 import { type Micros, NEVER } from "../base/time.js";
 import { ACK, FIN, PSH, RST, SYN } from "../wire/tcp-flags.js";
+import { corkSent, holdsBack } from "./cork.js";
+import { noteAnswer } from "./delayed-ack.js";
 import { emitSegment, setUrgentPointer } from "./emit.js";
-import { congestionWindow, flight, startTlp } from "./loss-recovery.js";
+import { restartAfterIdle } from "./initial-window.js";
+import { congestionWindow, flight, noteRepetition, startTlp, tlpDue } from "./loss-recovery.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
+import { raisePathMtu } from "./path-mtu.js";
+import { noteSendLimit } from "./send-limits.js";
+import { tellWritable } from "./send-space.js";
 import type { SentSegment } from "./sent-list.js";
-import { isSynchronized } from "./state.js";
 import type { Tcb } from "./tcb.js";
+import { patience, windowPatience } from "./user-timeout.js";
 import { advertise } from "./window.js";
 
 /** Writes the next segment that is due into `out`; false when there is none. Call until false after every input. */
@@ -28,13 +34,16 @@ export function pollTransmit(tcb: Tcb, now: Micros, out: OutgoingPacket): boolea
       break;
     case "TIME-WAIT":
     case "FIN-WAIT-2":
+      tcb.limits.set("idle", now);
       break;
     default:
       if (pending.probe && sendProbe(tcb, now, out)) return true;
       if (sendLost(tcb, now, out)) return true;
       if (pending.tlp && sendTailLossProbe(tcb, now, out)) return true;
       if (sendNewData(tcb, now, out)) return true;
+      noteSendLimit(tcb, now);
   }
+  if (pending.keepAlive && sendKeepAlive(tcb, now, out)) return true;
   return pending.ack && sendAck(tcb, now, out);
 }
 
@@ -47,8 +56,7 @@ export function askForAck(tcb: Tcb, reason: string): void {
 /** Starts the retransmission timer with the present back-off (RFC 6298 §5.1, 5.3, 5.5); it expires when R2 is over at the latest. */
 export function startRetransmission(tcb: Tcb, now: Micros): void {
   if (tcb.backoffs === 0) tcb.backoffSince = now;
-  const limit = isSynchronized(tcb.state) ? tcb.config.r2Us : tcb.config.synTimeoutUs;
-  tcb.timers.retransmission = Math.min(now + tcb.rtt.backedOff(tcb.backoffs), tcb.backoffSince + limit);
+  tcb.timers.retransmission = Math.min(now + tcb.rtt.backedOff(tcb.backoffs), tcb.backoffSince + patience(tcb));
 }
 
 function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
@@ -81,22 +89,28 @@ function sendLost(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   if (segment === undefined) return false;
   // NewReno sends the one segment that it knows of at once; the pipe is only known with SACK or when all is lost.
   const piped = tcb.sack.enabled || recovery.loss || sent.lostSegments > 1;
-  if (piped && sent.inFlightBytes > 0 && sent.inFlightBytes + segment.length > congestionWindow(tcb)) return false;
+  // What has timed out goes at once, though younger segments may fill the pipe (RFC 6298 §5.4).
+  const timedOut = recovery.loss && tcb.backoffs > 0 && segment.seq === snd.una && segment.sentAt < tcb.lastTimeoutAt;
+  const full = sent.inFlightBytes > 0 && sent.inFlightBytes + Math.min(segment.length, segmentBytes(tcb)) > congestionWindow(tcb);
+  if (piped && full && !timedOut) return false;
   // SHLD-16: inside the window as it is now.
   if (seqDiff(segment.end, snd.una) > snd.wnd) {
     if (index > 0) return false;
     if (segment.length > snd.wnd) sent.split(segment, snd.wnd);
   }
-  const note = recovery.loss ? "retransmission after time-out" : "fast retransmission: later data has arrived";
-  return sendAgain(tcb, now, out, segment, note);
+  return sendAgain(tcb, now, out, segment, recovery.loss ? NOTE_TIMEOUT : recovery.active ? NOTE_FAST : NOTE_CUT_ANEW);
 }
+
+const NOTE_TIMEOUT = "retransmission after time-out";
+const NOTE_FAST = "fast retransmission: later data has arrived";
+const NOTE_CUT_ANEW = "again: it was too large for the path, or for the window";
 
 /** One probe for a lost tail: new data if there is some, else the last segment again (RFC 8985 §7.3). */
 function sendTailLossProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const { recovery, snd, sent } = tcb;
   tcb.pending.tlp = false;
   const { last } = sent;
-  if (last === undefined || recovery.tlpActive) return false;
+  if (last === undefined || !tlpDue(tcb)) return false;
   recovery.tlpActive = true;
   tcb.counters.tailLossProbes++;
   const room = Math.min(seqDiff(tcb.dataEnd, snd.nxt), snd.wnd - seqDiff(snd.nxt, snd.una), segmentBytes(tcb));
@@ -110,7 +124,7 @@ function sendTailLossProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean 
 
 /** Payload that fits beside the options that are due now (RFC 9293 MUST-16). */
 function segmentBytes(tcb: Tcb): number {
-  return tcb.snd.mss - tcb.sack.optionBytes(tcb);
+  return Math.max(1, tcb.snd.mss - tcb.sack.optionBytes(tcb));
 }
 
 /** Sends what lies between SND.NXT and the end of the queue, FIN included, if one of the conditions to send holds. */
@@ -119,14 +133,18 @@ function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const queued = seqDiff(tcb.dataEnd, snd.nxt);
   // Beyond the data only FIN is left; beyond FIN nothing.
   if (queued < 0 || (queued === 0 && !tcb.finQueued)) return false;
+  if (now >= tcb.pathMtu.raiseAt) raisePathMtu(tcb, now);
   const room = snd.wnd - seqDiff(snd.nxt, snd.una);
-  const allowed = Math.min(room, congestionWindow(tcb) - flight(tcb));
+  const unused = congestionWindow(tcb) - flight(tcb);
+  const allowed = Math.min(room, unused);
   const length = Math.min(queued, allowed, segmentBytes(tcb));
+  if (unused < queued && unused < segmentBytes(tcb)) tcb.recovery.limitedUntil = snd.max;
   const fin = tcb.finQueued && length === queued && room > queued;
   if (length <= 0 && !fin) {
     if (room <= 0) startPersist(tcb, now);
     return false;
   }
+  if (length === queued && !fin && length < segmentBytes(tcb) && holdsBack(tcb, now)) return false;
   if (!mayShip(tcb, length, queued, fin)) {
     if (length < queued) startPersist(tcb, now);
     return false;
@@ -148,14 +166,19 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
   const { snd } = tcb;
   const seq = snd.nxt;
   const data = Math.min(length, seqDiff(tcb.dataEnd, seq));
+  if (tcb.sent.length === 0) restartAfterIdle(tcb, now);
   const end = emitData(tcb, now, out, seq, data, note);
-  tcb.sent.push(seq, end, now);
+  noteAnswer(tcb, now);
+  corkSent(tcb);
+  tcb.rate.sent(tcb.sent.push(seq, end, now), tcb.sent.length === 1, now);
   if (tcb.recovery.active) tcb.recovery.prr.sent(seqDiff(end, seq));
   snd.nxt = end;
   snd.max = seqMax(snd.max, end);
   if (tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
   tcb.timers.persist = NEVER;
   startTlp(tcb, now);
+  // Of a low-water mark less is unsent now than when the last ACK came.
+  tellWritable(tcb);
   return true;
 }
 
@@ -168,8 +191,10 @@ function sendAgain(tcb: Tcb, now: Micros, out: OutgoingPacket, segment: SentSegm
   const data = Math.min(segment.length, Math.max(0, seqDiff(tcb.dataEnd, segment.seq)));
   emitData(tcb, now, out, segment.seq, data, note);
   tcb.sent.resend(segment, now);
+  tcb.rate.sent(segment, false, now);
   tcb.counters.retransmits++;
-  tcb.recovery.undoRetransmits++;
+  tcb.counters.bytesRetransmitted += data;
+  noteRepetition(tcb, segment);
   if (tcb.recovery.active) tcb.recovery.prr.sent(segment.length);
   if (tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
   tcb.timers.persist = NEVER;
@@ -198,6 +223,8 @@ const NOTE_DATA_FIN = "the last data, and no more from us";
 function finMayGo(tcb: Tcb, seq: number, data: number): boolean {
   if (tcb.state === "ESTABLISHED" || tcb.state === "CLOSE-WAIT") return false;
   const fin = seqAdd(seq, data);
+  // A repetition takes none along that SND.MAX does not count yet: its acknowledgment would be one of what was never sent.
+  if (seqLt(seq, tcb.snd.nxt)) return seqLt(fin, tcb.snd.max);
   return seqLt(fin, tcb.snd.max) || seqDiff(fin, tcb.snd.una) < tcb.snd.wnd;
 }
 
@@ -224,6 +251,20 @@ function sendProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
 }
 
 const NOTE_PROBE = "zero-window probe: is there room again?";
+
+/** A number that the peer has acknowledged already, which it must answer with where it is (RFC 9293 §3.8.4, SHLD-12). */
+function sendKeepAlive(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
+  tcb.pending.keepAlive = false;
+  const { snd } = tcb;
+  // Data has left meanwhile: its acknowledgment tells as much.
+  if (snd.una !== snd.max) return false;
+  const field = advertise(tcb, tcb.rcv.windShift);
+  emitSegment(tcb, out, now, ACK, seqAdd(snd.nxt, -1), tcb.rcv.nxt, field, 0, 0, NOTE_KEEP_ALIVE);
+  acknowledged(tcb);
+  return true;
+}
+
+const NOTE_KEEP_ALIVE = "keep-alive probe: is the peer still there?";
 
 function sendAck(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   // A bare ACK carries SND.NXT; after a time-out SND.MAX, or the peer takes it for an old one. While the window is being
@@ -267,7 +308,7 @@ function startPersist(tcb: Tcb, now: Micros): void {
   if (timers.persist !== NEVER || timers.retransmission !== NEVER) return;
   tcb.backoffSince = now;
   const delay = tcb.rtt.backedOff(tcb.backoffs);
-  timers.persist = now + delay;
+  timers.persist = now + Math.min(delay, windowPatience(tcb));
   tcb.observer?.timer(tcb.owner, "persist", "start", delay, "the peer's window is too small to send", now);
 }
 

@@ -1,10 +1,16 @@
 /** The retransmission timer's estimate (RFC 6298). Times in µs. */
-import type { Micros } from "../base/time.js";
+import { type Micros, NEVER } from "../base/time.js";
 
 /** K of RFC 6298 §2.2. */
 const K = 4;
 /** Clock granularity G: the engine's clock counts µs, timers of a real driver wake within a millisecond. */
 const G: Micros = 1_000;
+/**
+ * A round-trip time that hardly varies, behind a full queue say, must not leave a time-out of hardly more: the next long
+ * recovery would be cut short by it. RFC 6298's minimum of 1 s sees to that by itself, a minimum of 200 ms does not.
+ * Note: Linux does the same (tcp_rtt_estimator).
+ */
+const LEAST_MARGIN: Micros = 200_000;
 
 export class RttEstimator {
   /** Smoothed round-trip time; 0 before the first sample. */
@@ -15,6 +21,8 @@ export class RttEstimator {
   hasSample = false;
   /** What the last ACK measured, 0 when it measured nothing. */
   latest: Micros = 0;
+  /** The smallest measurement; NEVER before the first. */
+  min: Micros = NEVER;
   readonly #min: Micros;
   readonly #max: Micros;
 
@@ -27,6 +35,7 @@ export class RttEstimator {
   /** Takes a measurement. Karn's rule is the caller's: never of data that was sent twice (RFC 6298 §3). */
   sample(rtt: Micros): void {
     this.latest = rtt;
+    if (rtt < this.min) this.min = rtt;
     if (!this.hasSample) {
       this.hasSample = true;
       this.srtt = rtt;
@@ -35,7 +44,7 @@ export class RttEstimator {
       this.rttvar = Math.round(0.75 * this.rttvar + 0.25 * Math.abs(this.srtt - rtt));
       this.srtt = Math.round(0.875 * this.srtt + 0.125 * rtt);
     }
-    this.rto = this.#bounded(this.srtt + Math.max(G, K * this.rttvar));
+    this.rto = this.#bounded(this.srtt + Math.max(G, Math.min(this.#min, LEAST_MARGIN), K * this.rttvar));
   }
 
   /** The time-out after `backoffs` expiries in a row (RFC 6298 §5.5). */

@@ -1,5 +1,6 @@
 /** What we tell the peer of data after a hole: SACK blocks, most recent first (RFC 2018 §4), a D-SACK before them (RFC 2883). */
-import { seqGt, seqLe } from "../base/seq.js";
+import type { RangeSet } from "../base/range-set.js";
+import { seqGt, seqLe, seqLt, seqMax, seqMin } from "../base/seq.js";
 import { putU32 } from "../wire/bytes.js";
 import { OPTION_NOP, OPTION_SACK } from "../wire/segment.js";
 import type { Tcb } from "./tcb.js";
@@ -30,6 +31,15 @@ export class SackBlocks {
     this.dsackStart = start;
     this.dsackEnd = end;
     this.dsackDue = true;
+  }
+
+  /** `[start, end)` has come: what of it is in `ranges` already came twice; the first such part is told (RFC 2883 §4.2). */
+  overlap(ranges: RangeSet, start: number, end: number): void {
+    for (let i = 0; i < ranges.size && seqLt(ranges.start(i), end); i++) {
+      if (seqLe(ranges.end(i), start)) continue;
+      this.duplicate(seqMax(start, ranges.start(i)), seqMin(end, ranges.end(i)));
+      return;
+    }
   }
 
   /** Bytes of options that `put` would write, padding included. */

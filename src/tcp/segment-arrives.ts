@@ -20,6 +20,7 @@ import { setEffectiveMss } from "./user-calls.js";
 /** A segment for this connection. */
 export function segmentArrives(tcb: Tcb, seg: Segment, now: Micros): string {
   tcb.counters.segmentsIn++;
+  if (seg.payloadLength > 0) tcb.counters.dataSegmentsIn++;
   tcb.lastReceiveAt = now;
   switch (tcb.state) {
     case "CLOSED":
@@ -172,6 +173,8 @@ function unacceptable(tcb: Tcb, seg: Segment, now: Micros): string {
     tcb.snd.nxt = tcb.iss;
     return "SYN again: SYN-ACK is repeated";
   }
+  // RFC 5961 §4.2: a SYN is challenged wherever it lies.
+  if ((seg.flags & SYN) !== 0) return challengeAck(tcb, "SYN outside the window: challenged", now);
   if (tcb.rcv.finSeen && seqGt(tcb.rcv.nxt, tcb.rcv.fin)) return repeatedFin(tcb, seg, now);
   if (seg.len > 0) {
     noteDuplicate(tcb, seg);
@@ -241,7 +244,7 @@ function takeSyn(tcb: Tcb, seg: Segment, now: Micros): void {
   }
   tcb.sack.enabled = config.sack && seg.sackPermitted;
   // Our SYN announced 64 KiB at the most: what it promised stands (SYN-SENT), or will be promised by the SYN-ACK.
-  if (tcb.state === "SYN-SENT") rcv.adv = seqAdd(rcv.nxt, Math.min(config.receiveBufferBytes, 0xffff));
+  if (tcb.state === "SYN-SENT") rcv.adv = seqAdd(rcv.nxt, Math.min(tcb.receiveBufferBytes, 0xffff));
   setEffectiveMss(tcb, seg.mss);
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   snd.wnd = seg.wnd;

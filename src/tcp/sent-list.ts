@@ -18,8 +18,15 @@ export class SentSegment {
   /** How often it was sent; more than 1 means that its round-trip time is ambiguous (Karn). */
   transmissions = 0;
   sacked = false;
+  /** While SACKed: all from here up to this number is SACKed, so that a walk may go on there. */
+  sackedTo = 0;
   /** Taken for lost and not sent again since: not in flight. */
   lost = false;
+  /** For the delivery rate: what was delivered when it left, see `delivery-rate.ts`. */
+  deliveredBefore = 0;
+  deliveredAt: Micros = 0;
+  firstSentAt: Micros = 0;
+  appLimited = false;
   /** Neighbours in the order of transmission, while in flight. */
   older: SentSegment | undefined;
   newer: SentSegment | undefined;
@@ -52,6 +59,8 @@ export class SentList {
   #oldest: SentSegment | undefined;
   #newest: SentSegment | undefined;
   readonly #spare: SentSegment[] = [];
+  /** While something is lost: nothing before this number is. */
+  #lostFrom = 0;
   /** Pipe (RFC 6675 §4): bytes that are neither SACKed nor lost. */
   inFlightBytes = 0;
   sackedBytes = 0;
@@ -99,14 +108,15 @@ export class SentList {
     return segment;
   }
 
-  /** A segment has left once more. */
+  /** A segment has left once more. One that was delivered is not in flight, whatever leaves. */
   resend(segment: SentSegment, now: Micros): void {
+    if (segment.sacked) return;
     if (segment.lost) {
       segment.lost = false;
       this.lostBytes -= segment.length;
       this.lostSegments--;
       this.inFlightBytes += segment.length;
-    } else if (!segment.sacked) {
+    } else {
       this.#unlink(segment);
       if (segment.retransmitted) this.retransmittedSegments--;
     }
@@ -121,6 +131,7 @@ export class SentList {
     if (!segment.inFlight) return;
     this.#unlink(segment);
     segment.lost = true;
+    if (this.lostSegments === 0 || seqLt(segment.seq, this.#lostFrom)) this.#lostFrom = segment.seq;
     if (segment.retransmitted) this.retransmittedSegments--;
     this.inFlightBytes -= segment.length;
     this.lostBytes += segment.length;
@@ -141,8 +152,8 @@ export class SentList {
     }
   }
 
-  /** Removes what `una` covers; a segment covered in part is cut. */
-  acknowledge(una: number, witness: DeliveryWitness): void {
+  /** Removes what `una` covers. A segment covered in part is cut: returns those of its bytes that were not SACKed before. */
+  acknowledge(una: number, witness: DeliveryWitness): number {
     for (let segment = this.first; segment !== undefined; segment = this.first) {
       if (seqLe(segment.end, una)) {
         if (!segment.sacked) witness.delivered(segment);
@@ -152,23 +163,42 @@ export class SentList {
         this.#count--;
         this.#spare.push(segment);
       } else {
-        if (seqLt(segment.seq, una)) this.#cut(segment, una);
-        return;
+        return seqLt(segment.seq, una) ? this.#cut(segment, una) : 0;
       }
     }
+    return 0;
   }
 
-  /** Marks whole segments inside `[start, end)` as SACKed. Returns the bytes that are new. */
+  /**
+   * Marks whole segments inside `[start, end)` as SACKed. Returns the bytes that are new. A block comes again with every ACK,
+   * a little longer each time: what is known of it is stepped over, not walked.
+   */
   sack(start: number, end: number, witness: DeliveryWitness): number {
     let bytes = 0;
+    /** Where the present run of SACKed segments began. */
+    let run: SentSegment | undefined;
     for (let i = this.#indexOf(start); i < this.#count; i++) {
-      const segment = this.at(i);
+      let segment = this.at(i);
+      if (segment?.sacked) {
+        run ??= segment;
+        if (seqGt(segment.sackedTo, segment.end)) {
+          i = this.#indexOf(seqAdd(segment.sackedTo, -1));
+          segment = this.at(i);
+        }
+      }
       if (segment === undefined || seqGt(segment.end, end)) break;
-      if (segment.sacked || seqLt(segment.seq, start)) continue;
+      if (segment.sacked) {
+        if (run !== undefined) run.sackedTo = segment.end;
+        continue;
+      }
+      if (seqLt(segment.seq, start)) continue;
       witness.delivered(segment);
       this.#leave(segment);
       segment.lost = false;
       segment.sacked = true;
+      segment.sackedTo = segment.end;
+      run ??= segment;
+      run.sackedTo = segment.end;
       this.sackedBytes += segment.length;
       this.sackedSegments++;
       bytes += segment.length;
@@ -200,7 +230,12 @@ export class SentList {
     rest.end = segment.end;
     rest.sentAt = segment.sentAt;
     rest.transmissions = segment.transmissions;
+    rest.deliveredBefore = segment.deliveredBefore;
+    rest.deliveredAt = segment.deliveredAt;
+    rest.firstSentAt = segment.firstSentAt;
+    rest.appLimited = segment.appLimited;
     rest.sacked = segment.sacked;
+    rest.sackedTo = rest.end;
     rest.lost = segment.lost;
     segment.end = rest.seq;
     this.#ring[(this.#head + index + 1) & this.#mask] = rest;
@@ -212,10 +247,15 @@ export class SentList {
     }
   }
 
-  /** The lost segment with the lowest sequence number at or after index `from`; -1 when there is none. */
-  nextLost(from = 0): number {
+  /** The index of the lost segment with the lowest sequence number; -1 when there is none. */
+  nextLost(): number {
     if (this.lostSegments === 0) return -1;
-    for (let i = from; i < this.#count; i++) if (this.at(i)?.lost) return i;
+    for (let i = this.#indexOf(this.#lostFrom); i < this.#count; i++) {
+      const segment = this.at(i);
+      if (!segment?.lost) continue;
+      this.#lostFrom = segment.seq;
+      return i;
+    }
     return -1;
   }
 
@@ -263,12 +303,16 @@ export class SentList {
     }
   }
 
-  #cut(segment: SentSegment, una: number): void {
+  #cut(segment: SentSegment, una: number): number {
     const bytes = seqDiff(una, segment.seq);
     segment.seq = una;
-    if (segment.sacked) this.sackedBytes -= bytes;
-    else if (segment.lost) this.lostBytes -= bytes;
+    if (segment.sacked) {
+      this.sackedBytes -= bytes;
+      return 0;
+    }
+    if (segment.lost) this.lostBytes -= bytes;
     else this.inFlightBytes -= bytes;
+    return bytes;
   }
 
   #append(segment: SentSegment): void {

@@ -3,6 +3,7 @@ import { invariant } from "../base/errors.js";
 import { type Micros, NEVER } from "../base/time.js";
 import { EVENT_CLOSED, EVENT_ESTABLISHED, EVENT_FAILED, EVENT_READABLE } from "./event-bits.js";
 import type { Failure } from "./events.js";
+import { startKeepAlive } from "./keep-alive.js";
 import { isTransition, type State } from "./state.js";
 import type { Tcb } from "./tcb.js";
 
@@ -11,7 +12,10 @@ export function setState(tcb: Tcb, to: State, reason: string, now: Micros): void
   const from = tcb.state;
   invariant(isTransition(from, to), `no transition from ${from} to ${to}`);
   tcb.state = to;
-  if (to === "ESTABLISHED") tcb.events |= EVENT_ESTABLISHED;
+  if (to === "ESTABLISHED") {
+    tcb.events |= EVENT_ESTABLISHED;
+    startKeepAlive(tcb, now);
+  }
   if (to === "CLOSED" || to === "LISTEN") release(tcb);
   if (to === "CLOSED") tcb.events |= EVENT_CLOSED;
   tcb.observer?.state(tcb.owner, from, to, reason, now);
@@ -33,6 +37,9 @@ export function startTimeWait(tcb: Tcb, reason: string, now: Micros): void {
   tcb.timers.rack = NEVER;
   tcb.timers.tlp = NEVER;
   tcb.timers.finWait2 = NEVER;
+  tcb.timers.keepAlive = NEVER;
+  tcb.timers.linger = NEVER;
+  tcb.timers.cork = NEVER;
   tcb.timers.timeWait = now + delay;
   tcb.observer?.timer(tcb.owner, "time-wait", "start", delay, reason, now);
 }
@@ -51,7 +58,11 @@ function release(tcb: Tcb): void {
   timers.tlp = NEVER;
   timers.timeWait = NEVER;
   timers.finWait2 = NEVER;
+  timers.keepAlive = NEVER;
+  timers.linger = NEVER;
+  timers.cork = NEVER;
   tcb.pending.ack = false;
+  tcb.pending.keepAlive = false;
   tcb.pending.tlp = false;
   tcb.pending.probe = false;
 }

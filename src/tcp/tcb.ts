@@ -16,11 +16,17 @@ import type { IpAddress } from "../wire/address.js";
 import type { ConnectionConfig } from "./config.js";
 import type { CongestionControl } from "./congestion.js";
 import type { Connection } from "./connection.js";
+import { DelayedAckVariables } from "./delayed-ack.js";
+import { DeliveryRate } from "./delivery-rate.js";
 import type { ConnectionObserver, Failure } from "./events.js";
+import { KeepAliveVariables } from "./keep-alive.js";
+import { PathMtu } from "./path-mtu.js";
 import { ProportionalRateReduction } from "./prr.js";
 import { Rack } from "./rack.js";
+import { ReceiveTuning } from "./receive-tuning.js";
 import { RttEstimator } from "./rtt.js";
 import { SackBlocks } from "./sack-blocks.js";
+import { SendLimits } from "./send-limits.js";
 import { SentList } from "./sent-list.js";
 import type { State } from "./state.js";
 
@@ -70,6 +76,8 @@ export class RecoveryVariables {
   dupAcks = 0;
   /** SND.MAX when recovery began: it ends when this is acknowledged. */
   recover = 0;
+  /** SND.MAX when the congestion window last kept data back; not ahead of SND.MAX. */
+  limitedUntil = 0;
   /** A first partial ACK restarts the retransmission timer, later ones do not (RFC 6582 §3.2 step 3). */
   partialSeen = false;
   readonly prr = new ProportionalRateReduction();
@@ -80,7 +88,8 @@ export class RecoveryVariables {
   /** The last reduction can be taken back; `undoRetransmits` repetitions are not proven needless yet. */
   undoPossible = false;
   undoRetransmits = 0;
-  undoMarker = 0;
+  /** What was sent again in this recovery. */
+  readonly repeated = new RangeSet();
   undoTs = 0;
   /** The last D-SACK. */
   dsackStart = 0;
@@ -98,6 +107,11 @@ export class Timers {
   tlp: Micros = NEVER;
   timeWait: Micros = NEVER;
   finWait2: Micros = NEVER;
+  keepAlive: Micros = NEVER;
+  /** CLOSE with a time-out (SO_LINGER). */
+  linger: Micros = NEVER;
+  /** Held back by TCP_CORK until then. */
+  cork: Micros = NEVER;
 }
 
 /** What the next calls of `pollTransmit` have to send besides new data. */
@@ -112,6 +126,7 @@ export class Pending {
   tlp = false;
   /** Zero-window probe. */
   probe = false;
+  keepAlive = false;
   /** Why the RST goes out. */
   rstReason = "";
 }
@@ -124,6 +139,16 @@ export class Counters {
   /** Payload bytes that the peer acknowledged. */
   bytesAcked = 0;
   retransmits = 0;
+  /** Payload bytes sent, repetitions included, and those of the repetitions alone. */
+  bytesSent = 0;
+  bytesRetransmitted = 0;
+  /** Segments with payload. */
+  dataSegmentsIn = 0;
+  dataSegmentsOut = 0;
+  /** D-SACKs received. */
+  dsacksIn = 0;
+  /** Segments delivered after later ones though they were sent only once. */
+  reorderings = 0;
   timeouts = 0;
   fastRetransmits = 0;
   dupAcksIn = 0;
@@ -141,7 +166,8 @@ export class Tcb {
   /** Came to SYN-RECEIVED from LISTEN (RFC 9293 MUST-11). */
   passive = false;
   readonly owner: Connection;
-  readonly config: ConnectionConfig;
+  /** What holds now: a setter of `socket-options.ts` puts a changed copy in its place, connections may share the first. */
+  config: ConnectionConfig;
   readonly local: IpAddress;
   readonly localPort: number;
   readonly remote: IpAddress;
@@ -167,7 +193,11 @@ export class Tcb {
   readonly outOfOrder = new RangeSet();
   readonly sent = new SentList();
   readonly rack = new Rack();
+  readonly rate = new DeliveryRate();
+  readonly limits = new SendLimits();
+  readonly tuning = new ReceiveTuning();
   readonly sack = new SackBlocks();
+  readonly pathMtu = new PathMtu();
 
   /** Our SYN is acknowledged. Not to be told from SND.UNA: every 4 GiB it equals ISS again. */
   synAcked = false;
@@ -181,6 +211,13 @@ export class Tcb {
   urgentOut = false;
   /** RCV.UP is ahead of what the user has read. */
   urgentIn = false;
+  /** The user holds back what does not fill a segment (TCP_CORK); `corkOverdue` when it has done so for too long. */
+  corked = false;
+  corkOverdue = false;
+  /** Since when nothing is outstanding. */
+  idleSince: Micros = 0;
+  readonly ackDelay = new DelayedAckVariables();
+  readonly keepAlive = new KeepAliveVariables();
   /** Both sides sent the window scale option. */
   scaling = false;
 
@@ -193,14 +230,20 @@ export class Tcb {
   lastTimeoutAt: Micros = 0;
   /** A SYN was repeated: RFC 6298 §5.7 applies when the handshake is done. */
   synRepeated = false;
-  /** When our SYN last left. */
+  /** When our SYN last left; NEVER when nobody remembers (SYN cookies). */
   synSentAt: Micros = 0;
   /** Payload bytes received since the last ACK went out. */
   unackedBytes = 0;
   /** The largest payload received: the peer's full segment, as far as we can know it. */
   largestIn = 0;
+  /** Present size of the receive buffer: `config.receiveBufferBytes`, and more as `tuning` finds it of use. */
+  receiveBufferBytes: number;
   lastChallengeAt: Micros = -NEVER;
   lastReceiveAt: Micros = 0;
+  /** When payload last left and came, and when the last ACK came; 0 before that. */
+  lastDataSentAt: Micros = 0;
+  lastDataReceivedAt: Micros = 0;
+  lastAckReceivedAt: Micros = 0;
   ipId: number;
 
   /** Bits of `event-bits.ts` that the user has not pulled yet. */
@@ -225,6 +268,7 @@ export class Tcb {
     this.remotePort = remotePort;
     this.pseudoSum = local.wordSum() + remote.wordSum() + 6;
     this.ipId = ipId;
+    this.receiveBufferBytes = config.receiveBufferBytes;
     this.rtt = new RttEstimator(config.rtoInitialUs, config.rtoMinUs, config.rtoMaxUs);
     this.congestion = config.congestion(536, 536);
   }
@@ -256,6 +300,6 @@ export class Tcb {
 
   /** Free bytes of the receive buffer. */
   get receiveSpace(): number {
-    return Math.max(0, this.config.receiveBufferBytes - this.receiveQueue.length);
+    return Math.max(0, this.receiveBufferBytes - this.receiveQueue.length);
   }
 }

@@ -3,6 +3,7 @@ import { seqAdd, seqDiff, seqGt, seqLe } from "../base/seq.js";
 import { type Micros, NEVER } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import { FIN, SYN } from "../wire/tcp-flags.js";
+import { ackDelayUs, acknowledgesAtOnce } from "./delayed-ack.js";
 import { EVENT_READABLE } from "./event-bits.js";
 import { askForAck } from "./output.js";
 import { setState, startTimeWait } from "./set-state.js";
@@ -47,7 +48,11 @@ export function processText(tcb: Tcb, seg: Segment, now: Micros): string {
   const gap = seqDiff(seq, rcv.nxt);
   tcb.receiveQueue.writeAt(tcb.receiveQueue.length + gap, seg.bytes, offset, length);
   if (length > tcb.largestIn) tcb.largestIn = length;
-  return gap > 0 ? keepAhead(tcb, seq, length) : takeInOrder(tcb, length, beyond > 0, now);
+  tcb.lastDataReceivedAt = now;
+  if (gap > 0) return keepAhead(tcb, seq, length);
+  const verdict = takeInOrder(tcb, length, beyond > 0, now);
+  tcb.tuning.received(tcb, seg, now);
+  return verdict;
 }
 
 /** FIN takes effect once everything before it is here. Returns "" while there is none to take. */
@@ -55,6 +60,8 @@ export function processFin(tcb: Tcb, now: Micros): string {
   const rcv = tcb.rcv;
   if (!rcv.finSeen || rcv.nxt !== rcv.fin || !mayReceive(tcb)) return "";
   rcv.nxt = seqAdd(rcv.nxt, 1);
+  // A peer that has sent text beyond its own FIN is not told that we have it.
+  tcb.outOfOrder.clear();
   askForAck(tcb, "acknowledges FIN: it takes one sequence number");
   tcb.events |= EVENT_READABLE;
   switch (tcb.state) {
@@ -85,7 +92,7 @@ function keepAhead(tcb: Tcb, seq: number, length: number): string {
     return "dropped: too many holes before it";
   }
   const end = seqAdd(seq, length);
-  if (tcb.sack.enabled && tcb.outOfOrder.covers(seq, end)) tcb.sack.duplicate(seq, end);
+  if (tcb.sack.enabled) tcb.sack.overlap(tcb.outOfOrder, seq, end);
   const index = tcb.outOfOrder.add(seq, end);
   tcb.sack.touched(tcb.outOfOrder.start(index));
   tcb.counters.outOfOrder++;
@@ -98,6 +105,7 @@ function takeInOrder(tcb: Tcb, length: number, cut: boolean, now: Micros): strin
   const { rcv, outOfOrder } = tcb;
   const before = rcv.nxt;
   rcv.nxt = seqAdd(rcv.nxt, length);
+  if (tcb.sack.enabled) tcb.sack.overlap(outOfOrder, before, rcv.nxt);
   const filled = outOfOrder.size > 0;
   // A segment may cover one range wholly and reach into the next.
   while (outOfOrder.size > 0 && seqLe(outOfOrder.start(0), rcv.nxt)) {
@@ -110,10 +118,11 @@ function takeInOrder(tcb: Tcb, length: number, cut: boolean, now: Micros): strin
   tcb.counters.bytesReceived += gained;
   tcb.unackedBytes += gained;
   tcb.events |= EVENT_READABLE;
+  const atOnce = acknowledgesAtOnce(tcb, now);
   // RFC 5681 §4.2: a segment that fills a hole is acknowledged at once, as is every second full one (SHLD-19).
   if (filled) askForAck(tcb, "fills a hole");
-  else if (cut || tcb.unackedBytes >= 2 * tcb.largestIn || tcb.config.delayedAckUs === 0) askForAck(tcb, "");
-  else if (tcb.timers.delayedAck === NEVER) tcb.timers.delayedAck = now + tcb.config.delayedAckUs;
+  else if (cut || tcb.unackedBytes >= 2 * tcb.largestIn || atOnce) askForAck(tcb, "");
+  else if (tcb.timers.delayedAck === NEVER) tcb.timers.delayedAck = now + ackDelayUs(tcb);
   return "";
 }
 

@@ -1,12 +1,17 @@
 /** Time-outs (RFC 9293 §3.10.8): retransmission, persist, delayed ACK, 2MSL, and FIN-WAIT-2 without a user. */
 import { type Micros, NEVER } from "../base/time.js";
+import { corkTimeout } from "./cork.js";
 import { EVENT_TROUBLE } from "./event-bits.js";
+import { keepAliveTimeout } from "./keep-alive.js";
+import { lingerTimeout } from "./linger.js";
 import { lossByShrinking, lossByTimeout, rackTimeout, tlpTimeout } from "./loss-recovery.js";
 import { askForAck, startRetransmission } from "./output.js";
+import { pathMtuAfterTimeout } from "./path-mtu.js";
 import { fail, setState } from "./set-state.js";
 import { isSynchronized } from "./state.js";
 import type { Tcb } from "./tcb.js";
 import { deadline } from "./user-calls.js";
+import { patience, windowPatience } from "./user-timeout.js";
 
 /** Runs every timer whose deadline has come; calling early does nothing. */
 export function handleTimeout(tcb: Tcb, now: Micros): void {
@@ -14,9 +19,13 @@ export function handleTimeout(tcb: Tcb, now: Micros): void {
   if (now < deadline(tcb)) return;
   if (now >= timers.delayedAck) delayedAck(tcb, now);
   if (now >= timers.rack) rackTimeout(tcb, now);
-  if (now >= timers.tlp) tlpTimeout(tcb);
-  if (now >= timers.retransmission) retransmissionTimeout(tcb, now);
+  // A tail loss probe comes in the place of a time-out and starts that timer anew (RFC 8985 §7.2).
+  if (now >= timers.tlp) tlpTimeout(tcb, now);
+  else if (now >= timers.retransmission) retransmissionTimeout(tcb, now);
   if (now >= timers.persist) persistTimeout(tcb, now);
+  if (now >= timers.keepAlive) keepAliveTimeout(tcb, now);
+  if (now >= timers.cork) corkTimeout(tcb);
+  if (now >= timers.linger) lingerTimeout(tcb, now);
   if (now >= timers.finWait2) finWait2Timeout(tcb, now);
   if (now >= timers.timeWait) timeWaitTimeout(tcb, now);
 }
@@ -28,6 +37,8 @@ export function nextTimeout(tcb: Tcb): Micros {
 
 function delayedAck(tcb: Tcb, now: Micros): void {
   tcb.timers.delayedAck = NEVER;
+  // The answer that was to carry the ACK did not come.
+  tcb.ackDelay.interactive = false;
   tcb.observer?.timer(tcb.owner, "delayed-ack", "expire", 0, "acknowledges what has come", now);
   askForAck(tcb, "delayed ACK");
 }
@@ -58,6 +69,8 @@ function retransmissionTimeout(tcb: Tcb, now: Micros): void {
     startPersistTimer(tcb, now);
     return;
   }
+  // First, so that congestion control reckons with the segments that are sent from now on.
+  pathMtuAfterTimeout(tcb, now);
   lossByTimeout(tcb, first, now);
   startRetransmission(tcb, now);
 }
@@ -70,8 +83,7 @@ function givesUp(tcb: Tcb, now: Micros): boolean {
     setState(tcb, "LISTEN", "the third segment never came", now);
     return true;
   }
-  const limit = isSynchronized(tcb.state) ? tcb.config.r2Us : tcb.config.synTimeoutUs;
-  if (since < limit) return false;
+  if (since < patience(tcb)) return false;
   fail(tcb, tcb.softError ?? "ETIMEDOUT", "R2: no answer to any repetition", now);
   return true;
 }
@@ -80,8 +92,12 @@ function givesUp(tcb: Tcb, now: Micros): boolean {
 function persistTimeout(tcb: Tcb, now: Micros): void {
   tcb.timers.persist = NEVER;
   // The peer may have been idle for long before: its silence counts from the first probe on.
-  if (now - Math.max(tcb.lastReceiveAt, tcb.backoffSince) >= tcb.config.r2Us && tcb.backoffs > 0) {
+  if (now - Math.max(tcb.lastReceiveAt, tcb.backoffSince) >= patience(tcb) && tcb.backoffs > 0) {
     fail(tcb, "ETIMEDOUT", "R2: no answer to any zero-window probe", now);
+    return;
+  }
+  if (now - tcb.backoffSince >= windowPatience(tcb)) {
+    fail(tcb, "ETIMEDOUT", "the peer kept its window closed for too long", now);
     return;
   }
   tcb.observer?.timer(tcb.owner, "persist", "expire", 0, "probes the window", now);
@@ -91,7 +107,7 @@ function persistTimeout(tcb: Tcb, now: Micros): void {
 }
 
 function startPersistTimer(tcb: Tcb, now: Micros): void {
-  tcb.timers.persist = now + tcb.rtt.backedOff(tcb.backoffs);
+  tcb.timers.persist = Math.min(now + tcb.rtt.backedOff(tcb.backoffs), tcb.backoffSince + windowPatience(tcb));
 }
 
 function finWait2Timeout(tcb: Tcb, now: Micros): void {

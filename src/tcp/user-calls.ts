@@ -6,9 +6,13 @@ import { RawTcpError } from "../base/errors.js";
 import { seqAdd } from "../base/seq.js";
 import { type Micros, NEVER } from "../base/time.js";
 import { startFinWait2 } from "./ack-arrives.js";
-import { headerBytes } from "./emit.js";
 import { EVENT_READABLE } from "./event-bits.js";
+import { initialWindow } from "./initial-window.js";
+import { closedHard, startLinger } from "./linger.js";
 import { askForAck } from "./output.js";
+import { sendMss } from "./path-mtu.js";
+import { noteApplicationLimit } from "./send-limits.js";
+import { sendSpace } from "./send-space.js";
 import { setState } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
 import { windowUpdateDue } from "./window.js";
@@ -40,6 +44,7 @@ function begin(tcb: Tcb, iss: number): void {
   tcb.snd.max = iss;
   tcb.snd.up = iss;
   tcb.recovery.recover = iss;
+  tcb.recovery.limitedUntil = iss;
   tcb.rack.start(iss);
 }
 
@@ -62,10 +67,10 @@ export function send(tcb: Tcb, data: Uint8Array, offset: number, length: number,
     default:
       throw new RawTcpError("EPIPE", "SEND: the connection is closing");
   }
-  const room = Math.max(0, tcb.config.sendBufferBytes - tcb.sendQueue.length);
-  const taken = Math.min(length, room);
+  const taken = Math.min(length, sendSpace(tcb));
   if (taken < length) tcb.writeBlocked = true;
   if (taken > 0) {
+    noteApplicationLimit(tcb);
     tcb.sendQueue.append(data, offset, taken);
     if (urgent) {
       tcb.snd.up = tcb.dataEnd;
@@ -147,8 +152,10 @@ export function close(tcb: Tcb, now: Micros): void {
     tcb.receiveQueue.release();
     return;
   }
+  if (closedHard(tcb, now)) return;
   shutdown(tcb, now);
   if (tcb.state === "FIN-WAIT-2") startFinWait2(tcb, now);
+  startLinger(tcb, now);
 }
 
 /** §3.10.5 ABORT: RST to the peer, everything queued is dropped, CLOSED at once. */
@@ -192,12 +199,9 @@ function abortWith(tcb: Tcb, reason: string, note: string, now: Micros): void {
  */
 export function setEffectiveMss(tcb: Tcb, peerMss: number): void {
   const { config, snd } = tcb;
-  const announced = peerMss >= 0 ? Math.max(peerMss, MIN_MSS) : tcb.local.family === 4 ? 536 : 1220;
-  const optionBytes = tcb.ts.enabled ? 12 : 0;
-  snd.mss = Math.max(1, Math.min(announced, config.mtuBytes - headerBytes(tcb), config.mssBytes) - optionBytes);
-  // RFC 5681 §3.1: after a lost SYN one segment.
-  const window = tcb.synRepeated ? snd.mss : config.initialWindowSegments * snd.mss;
-  tcb.congestion = config.congestion(snd.mss, window);
+  tcb.pathMtu.peerMss = peerMss >= 0 ? Math.max(peerMss, MIN_MSS) : tcb.local.family === 4 ? 536 : 1220;
+  snd.mss = sendMss(tcb);
+  tcb.congestion = config.congestion(snd.mss, initialWindow(tcb));
 }
 
 /** Below this a peer's MSS would make us send more header than data. Note: Linux does the same (TCP_MIN_SND_MSS). */
@@ -206,7 +210,7 @@ const MIN_MSS = 48;
 /** Timers of a closed or half-open connection never fire. */
 export function deadline(tcb: Tcb): Micros {
   const t = tcb.timers;
-  const first = Math.min(t.retransmission, t.persist, t.delayedAck, t.rack, t.tlp);
+  const first = Math.min(t.retransmission, t.persist, t.delayedAck, t.rack, t.tlp, t.keepAlive, t.linger, t.cork);
   if (t.timeWait === NEVER && t.finWait2 === NEVER) return first;
   return Math.min(first, t.timeWait, t.finWait2);
 }

@@ -10,9 +10,9 @@ export function advertise(tcb: Tcb, shift: number): number {
   const rcv = tcb.rcv;
   const space = tcb.receiveSpace;
   const offered = seqDiff(rcv.adv, rcv.nxt);
-  const step = Math.min(tcb.config.receiveBufferBytes >>> 1, tcb.snd.mss);
+  const step = Math.min(tcb.receiveBufferBytes >>> 1, tcb.snd.mss);
   let wnd = offered;
-  if (space >= offered + step || space - offered >= tcb.config.receiveBufferBytes >>> 1) wnd = space;
+  if (space >= offered + step || space - offered >= tcb.receiveBufferBytes >>> 1) wnd = space;
   const unit = 2 ** shift;
   // Rounding down would take the edge back by less than a unit; rounding up at every ACK would let it creep past the buffer.
   const roundUp = wnd === offered && Math.ceil(offered / unit) * unit <= space + unit;
@@ -26,5 +26,5 @@ export function advertise(tcb: Tcb, shift: number): number {
 export function windowUpdateDue(tcb: Tcb): boolean {
   const offered = tcb.receiveWindow;
   const gain = tcb.receiveSpace - offered;
-  return gain >= Math.min(2 * tcb.snd.mss, tcb.config.receiveBufferBytes >>> 1) && (offered === 0 || gain >= offered);
+  return gain >= Math.min(2 * tcb.snd.mss, tcb.receiveBufferBytes >>> 1) && (offered === 0 || gain >= offered);
 }

@@ -56,6 +56,8 @@ export class IcmpError {
   nextHopMtu = 0;
   readonly quotedSource = new IpAddress();
   readonly quotedDestination = new IpAddress();
+  /** Bytes of the quoted packet when it was sent, IP header included, as that header tells. */
+  quotedLength = 0;
   quotedProtocol = 0;
   quotedSourcePort = 0;
   quotedDestinationPort = 0;
@@ -287,6 +289,7 @@ function parseQuoteV4(error: IcmpError, bytes: Uint8Array, at: number, end: numb
   const headerLength = (bytes[at]! & 15) << 2;
   if (headerLength < 20) return "bad IP header in ICMP quote";
   if ((getU16(bytes, at + 6) & 0x1fff) !== 0) return "ICMP quote is a later fragment";
+  error.quotedLength = getU16(bytes, at + 2);
   error.quotedProtocol = bytes[at + 9]!;
   error.quotedSource.read(4, bytes, at + 12);
   error.quotedDestination.read(4, bytes, at + 16);
@@ -295,6 +298,7 @@ function parseQuoteV4(error: IcmpError, bytes: Uint8Array, at: number, end: numb
 
 function parseQuoteV6(error: IcmpError, bytes: Uint8Array, at: number, end: number): IcmpProblem {
   if (end - at < 40) return "ICMP quote too short";
+  error.quotedLength = 40 + getU16(bytes, at + 4);
   error.quotedSource.read(6, bytes, at + 8);
   error.quotedDestination.read(6, bytes, at + 24);
   let protocol = bytes[at + 6]!;

@@ -27,7 +27,7 @@ describe("routeTo", () => {
     expect(routeTo(target)).toMatchObject(expected);
   });
 
-  it("to a neighbour and to what lies behind it", () => {
+  it("to a neighbour and to what lies behind it (MUST-44)", () => {
     const link = { source: "10.77.0.1", interface: "near0", mtuBytes: 1400, isOwnAddress: false };
     expect(routeTo("10.77.0.2")).toMatchObject({ ...link, gateway: undefined });
     expect(routeTo("198.51.100.9")).toMatchObject({ ...link, gateway: "10.77.0.2" });

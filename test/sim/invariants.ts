@@ -4,6 +4,7 @@ import { NEVER } from "../../src/base/time.js";
 import type { SimHost } from "../../src/sim/host.js";
 import type { Connection } from "../../src/tcp/connection.js";
 import type { Sent } from "../stack/rig.js";
+import { checkEngine } from "../tcp/engine-invariants.js";
 
 /** Watches the connections of one host. Every method throws when an invariant does not hold. */
 export class Watch {
@@ -23,6 +24,7 @@ export class Watch {
       checkOrder(connection);
       checkTimers(connection);
       checkReceiver(connection);
+      checkEngine(connection);
       this.#checkEdges(connection);
       check(this.#host.stack.nextTimeout() <= connection.nextTimeout(), connection, "the stack sleeps longer than a timer");
     }

@@ -46,7 +46,16 @@ describe("link", () => {
     const [arrived] = arrivals(told);
     expect(arrived).toMatchObject({ t: 7 * MILLISECOND });
     expect(arrived?.bytes).toEqual(new Uint8Array(50).fill(9));
-    expect(link.counters).toEqual({ packets: 1, bytes: 50, lost: 0, queueFull: 0, duplicated: 0, reordered: 0, corrupted: 0 });
+    expect(link.counters).toEqual({
+      packets: 1,
+      bytes: 50,
+      lost: 0,
+      tooBig: 0,
+      queueFull: 0,
+      duplicated: 0,
+      reordered: 0,
+      corrupted: 0,
+    });
     expect(link.destination.name).toBe("b");
   });
 

@@ -23,7 +23,7 @@ describe("opening between two stacks", () => {
     expect([world.a.events, world.b.events]).toEqual([["established"], ["established"]]);
   });
 
-  it("simultaneous: SYNs cross, SYN-ACKs cross, one connection", () => {
+  it("simultaneous: SYNs cross, SYN-ACKs cross, one connection (MUST-10)", () => {
     const world = new Recorded();
     const { a, b } = world;
     a.connection = a.host.connect(b.host, 80, world.recorder(a), {}, 81);
@@ -69,7 +69,7 @@ describe("opening between two stacks", () => {
     expect(world.connectionCount).toBe(0);
   });
 
-  it("no answer: SYN again after 1, 2, 4, … s, ETIMEDOUT not before 3 minutes (MUST-23)", () => {
+  it("no answer: SYN again after 1, 2, 4, … s, ETIMEDOUT not before 3 minutes (MUST-23) (MUST-22)", () => {
     const world = new Recorded();
     world.there.filter = () => false;
     const connection = world.connect();

@@ -139,7 +139,7 @@ describe("checksums", () => {
     expect(give(packet("bad"))).toBe("dropped: bad TCP checksum");
   });
 
-  it("any changed byte of the segment is found out", () => {
+  it("any changed byte of the segment is found out (MUST-3)", () => {
     const good = tcpPacket({ ...TO_CLOSED, seq: 0x01020304, flags: SYN, payload: new Uint8Array([1, 2, 3]) });
     const rig = new Rig();
     for (let at = 20; at < good.length; at++) {

@@ -42,7 +42,7 @@ describe("demultiplexing", () => {
     expect(rig.stack.connectionId(LOCAL, 81, REMOTE, 4000)).toBe(0);
   });
 
-  it("a connection comes before a listener of its port", () => {
+  it("a connection comes before a listener of its port (MUST-42)", () => {
     const rig = new Rig();
     const listener = rig.stack.listen({ address: LOCAL, port: 80 });
     const synAck = rig.handshake({ fromPort: 4000, toPort: 80, seq: 100 });

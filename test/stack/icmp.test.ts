@@ -31,7 +31,7 @@ function events(connection: Connection): string[] {
   return all;
 }
 
-describe("ICMP errors reach the connection that they quote", () => {
+describe("ICMP errors reach the connection that they quote (MUST-54)", () => {
   it("a hard one ends the attempt to connect, of that connection alone", () => {
     const rig = new Rig();
     const first = open(rig);
@@ -53,7 +53,7 @@ describe("ICMP errors reach the connection that they quote", () => {
     expect(connection).toMatchObject({ state: "CLOSED", failure: "ECONNREFUSED" });
   });
 
-  it("a soft one is told and the attempt goes on; its cause is named when time runs out", () => {
+  it("a soft one is told and the attempt goes on; its cause is named when time runs out (MUST-47, MUST-56, SHLD-25)", () => {
     const rig = new Rig();
     const start = rig.now;
     const { connection, syn } = open(rig);
@@ -67,7 +67,7 @@ describe("ICMP errors reach the connection that they quote", () => {
     expect(rig.stack.connectionCount).toBe(0);
   });
 
-  it("on an established connection a hard one is soft", () => {
+  it("on an established connection a hard one is soft (RFC 5927 §5.2)", () => {
     const rig = new Rig();
     const { connection, syn } = open(rig);
     establish(rig, syn);
@@ -88,7 +88,7 @@ describe("ICMP errors reach the connection that they quote", () => {
 });
 
 describe("forged ICMP errors (RFC 5927)", () => {
-  it.each([-1, 1, 0x4000_0000])("one whose quoted sequence number is off by %i changes nothing", (offBy) => {
+  it.each([-1, 1, 0x4000_0000])("one whose quoted sequence number is off by %i changes nothing (RFC 5927 §4.1)", (offBy) => {
     const rig = new Rig();
     const { connection, syn } = open(rig);
     const forged = tcpPacket({ from: LOCAL, fromPort: 5000, to: REMOTE, toPort: 80, seq: (syn.seq + offBy) >>> 0, flags: SYN });

@@ -1,14 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { SECOND } from "../../src/base/time.js";
+import type { StackConfig } from "../../src/stack/config.js";
 import type { Listener, ListenOptions } from "../../src/stack/listener.js";
 import { parseAddress } from "../../src/wire/address.js";
 import { ACK, FIN, PSH, RST, SYN } from "../../src/wire/tcp-flags.js";
 import { HeldPorts } from "./held-ports.js";
 import { address, LOCAL, LOCAL6, REMOTE, Rig, type Sent } from "./rig.js";
 
-function listening(options: Partial<ListenOptions> = {}): { rig: Rig; listener: Listener; holder: HeldPorts } {
+function listening(
+  options: Partial<ListenOptions> = {},
+  stack: Partial<StackConfig> = {},
+): { rig: Rig; listener: Listener; holder: HeldPorts } {
   const holder = new HeldPorts();
-  const rig = new Rig({ ports: holder });
+  const rig = new Rig({ ports: holder, ...stack });
   return { rig, listener: rig.stack.listen({ address: LOCAL, port: 80, ...options }), holder };
 }
 
@@ -43,7 +47,17 @@ describe("listener: the way of a connection", () => {
     expect(rig.stack.pollEventful()).toBeUndefined();
     const connection = listener.accept();
     expect(connection?.state).toBe("ESTABLISHED");
-    expect(listener.counters).toEqual({ synQueueOverflows: 0, acceptQueueOverflows: 0, handshakesFailed: 0, accepted: 1 });
+    expect(listener.counters).toEqual({
+      synsReceived: 1,
+      synQueueOverflows: 0,
+      acceptQueueOverflows: 0,
+      handshakesFailed: 0,
+      established: 1,
+      accepted: 1,
+      cookiesSent: 0,
+      cookiesReceived: 0,
+      cookiesFailed: 0,
+    });
     expect(rig.stack.pollEventful()).toBe(connection);
     expect(connection?.pollEvent()).toBe("established");
     expect(rig.stack.nextTimeout()).toBeGreaterThan(rig.now);
@@ -95,7 +109,7 @@ describe("listener: the way of a connection", () => {
 
 describe("listener: a full SYN queue", () => {
   it("drops further SYNs in silence, counts them, and takes them again when there is room", () => {
-    const { rig, listener } = listening({ synBacklog: 3 });
+    const { rig, listener } = listening({ synBacklog: 3 }, { synCookies: "off" });
     const synAcks = [1, 2, 3].map((port) => only(syn(rig, port)));
     expect(syn(rig, 4)).toEqual([]);
     expect(syn(rig, 4)).toEqual([]);

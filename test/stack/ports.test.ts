@@ -10,7 +10,7 @@ import { address, LOCAL, LOCAL6, REMOTE, REMOTE6, Rig } from "./rig.js";
 const TO = { local: LOCAL, remote: REMOTE, remotePort: 80 } as const;
 
 describe("ephemeral ports (RFC 6056)", () => {
-  it("lie in the dynamic range, are not in use, and are not simply counted from its start", () => {
+  it("lie in the dynamic range, are not in use, and are not simply counted from its start (RFC 6056 §3.3)", () => {
     const rig = new Rig();
     const ports = Array.from({ length: 500 }, (_, i) => rig.stack.connect({ ...TO, remote: address(i) }, rig.now).tcb.localPort);
     expect(new Set(ports).size).toBe(500);
@@ -77,7 +77,7 @@ describe("connect: what a caller does wrong", () => {
     ["ENETUNREACH", { local: LOCAL6, remote: parseAddress("ff02::1") }],
     ["EADDRNOTAVAIL", { local: parseAddress("0.0.0.0") }],
     ["EADDRNOTAVAIL", { local: parseAddress("224.0.0.1") }],
-  ])("%s for %o, and nothing is kept", (code, part) => {
+  ])("%s for %o, and nothing is kept (MUST-46)", (code, part) => {
     const holder = new HeldPorts();
     const rig = new Rig({ ports: holder });
     expect(() => rig.stack.connect({ ...TO, ...part }, rig.now)).toThrow(expect.objectContaining({ code }));
@@ -149,7 +149,7 @@ describe("the port holder's balance", () => {
 });
 
 describe("initial sequence numbers in use", () => {
-  it("follow the clock: the same four-tuple a second later begins 250,000 further (RFC 6528)", () => {
+  it("follow the clock: the same four-tuple a second later begins 250,000 further (RFC 6528) (MUST-8)", () => {
     const isnAt = (now: number): number => {
       const rig = new Rig({}, now);
       rig.stack.connect({ ...TO, localPort: 5000 }, now);

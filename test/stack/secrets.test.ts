@@ -7,8 +7,8 @@ import { LOCAL, LOCAL6, REMOTE, REMOTE6 } from "./rig.js";
 
 const secrets = new Secrets(new SeededRandom(1));
 
-describe("initial sequence numbers (RFC 6528)", () => {
-  it("advance by one every 4 µs for the same four-tuple, and wrap", () => {
+describe("initial sequence numbers (RFC 6528) (SHLD-1, RFC 6528 §3)", () => {
+  it("advance by one every 4 µs for the same four-tuple, and wrap (MUST-8)", () => {
     const first = secrets.isn(LOCAL, 80, REMOTE, 4000, 0);
     expect(secrets.isn(LOCAL, 80, REMOTE, 4000, 3)).toBe(first);
     expect(secrets.isn(LOCAL, 80, REMOTE, 4000, 4)).toBe((first + 1) >>> 0);
@@ -43,7 +43,7 @@ describe("initial sequence numbers (RFC 6528)", () => {
     expect(near.length).toBeLessThan(5);
   });
 
-  it("differ with the secret", () => {
+  it("differ with the secret (MUST-9)", () => {
     const others = new Secrets(new SeededRandom(2));
     expect(others.isn(LOCAL, 80, REMOTE, 4000, 0)).not.toBe(secrets.isn(LOCAL, 80, REMOTE, 4000, 0));
     expect(others.isn(LOCAL6, 80, REMOTE6, 4000, 0)).not.toBe(secrets.isn(LOCAL6, 80, REMOTE6, 4000, 0));
@@ -51,7 +51,7 @@ describe("initial sequence numbers (RFC 6528)", () => {
 });
 
 describe("other secrets", () => {
-  it("begin the search for a port at a place of their own for each peer", () => {
+  it("begin the search for a port at a place of their own for each peer (RFC 6056 §3.3)", () => {
     expect(secrets.portOffset(LOCAL, REMOTE, 80)).toBe(secrets.portOffset(LOCAL, REMOTE, 80));
     const offsets = [80, 81, 443].map((port) => secrets.portOffset(LOCAL, REMOTE, port));
     expect(new Set(offsets).size).toBe(3);

@@ -50,7 +50,7 @@ function inTimeWait(options: { tsVal?: number; sendBytes?: number } = {}): InTim
 }
 
 describe("TIME-WAIT and a SYN for a new incarnation (RFC 9293 MAY-2, RFC 6191)", () => {
-  it("a SYN beyond the old sequence numbers begins one; the old one is CLOSED", () => {
+  it("a SYN beyond the old sequence numbers begins one; the old one is CLOSED (MAY-2)", () => {
     const { rig, listener, old, peerNext, holder } = inTimeWait();
     const sent = rig.inject({ ...PEER, seq: peerNext + 1, flags: SYN });
     expect(sent).toMatchObject([{ flags: "S.", ack: peerNext + 2 }]);
@@ -84,7 +84,7 @@ describe("TIME-WAIT and a SYN for a new incarnation (RFC 9293 MAY-2, RFC 6191)",
     },
   );
 
-  it("with timestamps the later timestamp decides, whatever the sequence number", () => {
+  it("with timestamps the later timestamp decides, whatever the sequence number (SHLD-4, RFC 6191 §2)", () => {
     const tsVal = 0xffff_fff0;
     const { rig, old, peerNext } = inTimeWait({ tsVal });
     const older = rig.inject({ ...PEER, seq: peerNext + 1000, flags: SYN, options: timestamps(tsVal - 1) });
@@ -119,7 +119,7 @@ describe("TIME-WAIT and a SYN for a new incarnation (RFC 9293 MAY-2, RFC 6191)",
     expect(rig.inject({ ...PEER, seq: peerNext + 1, flags: SYN })).toMatchObject([{ flags: "R." }]);
   });
 
-  it("the FIN again restarts the wait, RST does not end it (RFC 1337)", () => {
+  it("the FIN again restarts the wait, RST does not end it (RFC 1337) (RFC 1337 §3)", () => {
     const { rig, old, peerNext } = inTimeWait();
     const begun = rig.now;
     rig.runUntil(begun + 50 * SECOND);

@@ -18,7 +18,7 @@ describe.each(WORLDS)("opening, $name", (world) => {
     expect(h.events()).toEqual(["established"]);
   });
 
-  test("simultaneous open (figure 7): SYN, SYN, SYN,ACK, SYN,ACK", () => {
+  test("simultaneous open (figure 7): SYN, SYN, SYN,ACK, SYN,ACK (MUST-10)", () => {
     const h = new Harness(world);
     h.openActive();
     expect(texts(h.rcv({ flags: "S", seq: 0, ack: 0, options: [{ kind: "mss", mss: PEER_MSS }] }))).toEqual(["S. 0+0 ack 1"]);
@@ -50,7 +50,7 @@ describe.each(WORLDS)("opening, $name", (world) => {
 });
 
 describe.each(WORLDS)("closing, $name", (world) => {
-  test("we first (figure 12)", () => {
+  test("we first (figure 12) (MUST-13)", () => {
     const h = reach("ESTABLISHED", world);
     expect(texts(h.shutdown())).toEqual(["F. 1+0 ack 1"]);
     h.rcv({ flags: ".", ack: 2 });

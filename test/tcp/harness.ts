@@ -34,8 +34,11 @@ export const BARE: Partial<ConnectionConfig> = {
   timestamps: false,
   windowScaling: false,
   noDelay: true,
+  quickAckSegments: 0,
   receiveBufferBytes: 4_000,
   mtuBytes: 1_040,
+  // Segments stay as they were cut however often they are repeated; see path-mtu.test.ts.
+  blackholeDetection: false,
 };
 
 /** What the peer offers when a test says nothing else. */

@@ -24,7 +24,7 @@ function outstanding(state: Reachable, world: (typeof WORLDS)[number], passive =
 }
 
 describe.each(WORLDS)("ICMP errors, $name", (world) => {
-  test.each(HARD)("%s ends an attempt to connect: %s (SHLD-26)", (kind, code) => {
+  test.each(HARD)("%s ends an attempt to connect: %s (SHLD-26) (MUST-54)", (kind, code) => {
     for (const state of ["SYN-SENT", "SYN-RECEIVED"] as const) {
       const h = outstanding(state, world);
       expect(h.icmp(kind)).toBe("ICMP error ends the attempt to connect");
@@ -34,7 +34,7 @@ describe.each(WORLDS)("ICMP errors, $name", (world) => {
     }
   });
 
-  test.each(SOFT)("%s does not (MUST-56), but the user is told: %s (SHLD-25)", (kind, code) => {
+  test.each(SOFT)("%s does not (MUST-56), but the user is told: %s (SHLD-25) (MUST-47)", (kind, code) => {
     const h = outstanding("SYN-SENT", world);
     h.icmp(kind);
     expect(h.state).toBe("SYN-SENT");
@@ -42,17 +42,20 @@ describe.each(WORLDS)("ICMP errors, $name", (world) => {
     expect(h.events()).toEqual(["trouble"]);
   });
 
-  test.each([...HARD, ...SOFT])("%s never ends what is synchronized, nor a half-open connection of a listener", (kind, code) => {
-    const states = ["ESTABLISHED", "FIN-WAIT-1", "CLOSE-WAIT", "CLOSING", "LAST-ACK"] as const;
-    for (const h of [...states.map((state) => outstanding(state, world)), outstanding("SYN-RECEIVED", world, true)]) {
-      const { state } = h;
-      h.icmp(kind);
-      expect(h.state).toBe(state);
-      expect(h.conn.softError).toBe(code);
-      expect(h.events()).toEqual(["trouble"]);
-      expect(h.poll()).toEqual([]);
-    }
-  });
+  test.each([...HARD, ...SOFT])(
+    "%s never ends what is synchronized, nor a half-open connection of a listener (MUST-56, RFC 5927 §5.2)",
+    (kind, code) => {
+      const states = ["ESTABLISHED", "FIN-WAIT-1", "CLOSE-WAIT", "CLOSING", "LAST-ACK"] as const;
+      for (const h of [...states.map((state) => outstanding(state, world)), outstanding("SYN-RECEIVED", world, true)]) {
+        const { state } = h;
+        h.icmp(kind);
+        expect(h.state).toBe(state);
+        expect(h.conn.softError).toBe(code);
+        expect(h.events()).toEqual(["trouble"]);
+        expect(h.poll()).toEqual([]);
+      }
+    },
+  );
 
   test.each(SILENT)("%s: nothing is told (MUST-55)", (kind) => {
     const h = outstanding("SYN-SENT", world);

@@ -18,7 +18,7 @@ describe.each(WORLDS)("zero window, $name", (world) => {
     expect(closedWindow().conn.nextTimeout()).toBe(NEVER);
   });
 
-  test("the first probe after one RTO, one byte at SND.UNA; the intervals grow up to the maximum", () => {
+  test("the first probe after one RTO, one byte at SND.UNA; the intervals grow up to the maximum (MUST-35, MUST-36, SHLD-29, SHLD-30)", () => {
     const h = closedWindow();
     expect(h.send(500)).toEqual([]);
     const times = [h.now];
@@ -191,7 +191,7 @@ describe.each(WORLDS)("zero window, $name", (world) => {
   });
 });
 
-describe.each(WORLDS)("a window too small to be worth a segment, $name", (world) => {
+describe.each(WORLDS)("a window too small to be worth a segment (MUST-38), $name", (world) => {
   function small(): Harness {
     const h = reach("ESTABLISHED", world);
     h.rcv({ flags: ".", wnd: 100 });

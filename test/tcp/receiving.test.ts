@@ -4,7 +4,7 @@ import { MILLISECOND, NEVER } from "../../src/base/time.js";
 import { Harness, PLAIN, pattern, reach, type Sent, texts, WORLDS } from "./harness.js";
 
 describe.each(WORLDS)("delayed ACK (RFC 9293 §3.8.6.3, RFC 5681 §4.2), $name", (world) => {
-  test("one segment waits for the timer (MUST-40)", () => {
+  test("one segment waits for the timer (MUST-40) (SHLD-18)", () => {
     const h = reach("ESTABLISHED", world);
     expect(h.rcv({ flags: ".", data: 1_000 })).toEqual([]);
     const due = h.conn.nextTimeout();
@@ -158,7 +158,7 @@ describe("window scale (RFC 7323 §2)", () => {
     expect(h.tcb.snd.wnd).toBe(5_000);
   });
 
-  test("a shift beyond 14 counts as 14", () => {
+  test("a shift beyond 14 counts as 14 (RFC 7323 §2.3, REC-1)", () => {
     const h = new Harness(PLAIN, scaling).connect({ options: [{ kind: "window-scale", shift: 200 }] });
     h.rcv({ flags: ".", wnd: 0xffff });
     expect(h.tcb.snd.wnd).toBe(0xffff << 14);
@@ -179,7 +179,7 @@ describe("window scale (RFC 7323 §2)", () => {
 });
 
 describe.each(WORLDS)("reassembly, $name", (world) => {
-  test("segments in any order give the stream, each byte once", () => {
+  test("segments in any order give the stream, each byte once (SHLD-31)", () => {
     const h = reach("ESTABLISHED", world, { receiveBufferBytes: 20_000 });
     const order = [7, 3, 9, 1, 5, 8, 2, 6, 4, 0];
     for (const i of order) h.rcv({ flags: ".", seq: 1 + i * 100, data: 130 });
@@ -216,7 +216,7 @@ describe.each(WORLDS)("reassembly, $name", (world) => {
   });
 });
 
-describe.each(WORLDS)("timestamps (RFC 7323 §3, §4), $name", (world) => {
+describe.each(WORLDS)("timestamps (RFC 7323 §3, §4.3), $name", (world) => {
   const on = { timestamps: true };
   const clock = (h: Harness) => (Math.floor(h.now / 1_000) + 0xffff_ff00) >>> 0;
 
@@ -244,7 +244,7 @@ describe.each(WORLDS)("timestamps (RFC 7323 §3, §4), $name", (world) => {
     expect(h.rcvNxt).toBe(11);
   });
 
-  test("TS.Recent is that of the segment that the ACK answers: with a delayed ACK the earlier one", () => {
+  test("TS.Recent is that of the segment that the ACK answers: with a delayed ACK the earlier one (RFC 7323 §4.3)", () => {
     const h = reach("ESTABLISHED", world, on, { peerTs: 100 });
     h.rcv({ flags: ".", data: 10, ts: [110, 0] });
     h.give({ flags: ".", data: 10, ts: [111, 0] });
@@ -253,13 +253,13 @@ describe.each(WORLDS)("timestamps (RFC 7323 §3, §4), $name", (world) => {
     expect(h.nextTimer()[0]?.ts?.[1]).toBe(112);
   });
 
-  test("a segment behind a hole does not move TS.Recent, the one that fills it does", () => {
+  test("a segment behind a hole does not move TS.Recent, the one that fills it does (RFC 7323 §4.3)", () => {
     const h = reach("ESTABLISHED", world, on, { peerTs: 100 });
     expect(h.rcv({ flags: ".", seq: 11, data: 10, ts: [120, 0] })[0]?.ts?.[1]).toBe(100);
     expect(h.rcv({ flags: ".", seq: 1, data: 10, ts: [121, 0] })[0]?.ts?.[1]).toBe(121);
   });
 
-  test("PAWS compares in sequence space: a clock that wraps is no old duplicate", () => {
+  test("PAWS compares in sequence space: a clock that wraps is no old duplicate (RFC 7323 §5)", () => {
     const h = reach("ESTABLISHED", world, on, { peerTs: 0xffff_ffff });
     h.rcv({ flags: ".", data: 10, ts: [3, 0] });
     expect(h.rcvNxt).toBe(11);

@@ -31,7 +31,7 @@ describe("NewReno, the numbers", () => {
     expect([cc.cwnd, cc.ssthresh]).toEqual([MSS, 2 * MSS]);
   });
 
-  test("congestion avoidance: one segment a window", () => {
+  test("congestion avoidance: one segment a window (MUST-19, RFC 5681 §3.1)", () => {
     const cc = newReno(MSS, 10 * MSS);
     cc.onTimeout(8 * MSS, true, 0);
     for (let i = 0; i < 3; i++) acked(cc, MSS);
@@ -69,7 +69,7 @@ describe("NewReno, the numbers", () => {
   });
 });
 
-describe.each(WORLDS)("fast retransmit and fast recovery, $name", (world) => {
+describe.each(WORLDS)("fast retransmit and fast recovery (RFC 5681 §3.2, RFC 6582 §3.2), $name", (world) => {
   /** Ten segments in flight. */
   function flight(config = {}): Harness {
     const h = reach("ESTABLISHED", world, { congestion: newReno, ...config }, { synAck: { wnd: 60_000 } });
@@ -79,7 +79,7 @@ describe.each(WORLDS)("fast retransmit and fast recovery, $name", (world) => {
   }
   const duplicate = (h: Harness, ack: number) => h.rcv({ flags: ".", ack, wnd: 60_000 });
 
-  test("the third duplicate ACK repeats the segment at SND.UNA, the first two nothing", () => {
+  test("the third duplicate ACK repeats the segment at SND.UNA, the first two nothing (RFC 5681 §3.2)", () => {
     const h = flight();
     duplicate(h, 1_001);
     expect(duplicate(h, 1_001)).toEqual([]);
@@ -139,7 +139,7 @@ describe.each(WORLDS)("fast retransmit and fast recovery, $name", (world) => {
     expect(h.sndMax).toBe(12_001);
     expect(h.tcb.counters.retransmits).toBe(1);
     h.give({ flags: ".", ack: 3_001, wnd: 60_000 });
-    h.give({ flags: ".", ack: 10_001, wnd: 60_000 });
+    h.give({ flags: ".", ack: 12_001, wnd: 60_000 });
     expect(h.poll()).toEqual([]);
     expect(h.tcb.counters.retransmits).toBe(1);
   });
@@ -246,7 +246,7 @@ describe("after gigabytes", () => {
 });
 
 describe.each(WORLDS)("the congestion window on a connection, $name", (world) => {
-  test("ten segments at first (RFC 6928), doubled by their acknowledgment, and FIN and SYN do not count", () => {
+  test("ten segments at first (RFC 6928), doubled by their acknowledgment, and FIN and SYN do not count (RFC 6928 §2, RFC 5681 §3.1)", () => {
     const h = reach("ESTABLISHED", world, {}, { synAck: { wnd: 65_000 } });
     expect(h.tcb.congestion.cwnd).toBe(10_000);
     expect(h.send(60_000).length).toBe(10);

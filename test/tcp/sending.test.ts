@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { DEFAULT_CONFIG } from "../../src/tcp/config.js";
 import { Harness, PLAIN, reach, texts, WORLDS } from "./harness.js";
 
-describe.each(WORLDS)("Nagle, $name", (world) => {
+describe.each(WORLDS)("Nagle (SHLD-7), $name", (world) => {
   test("on: the first small segment goes, the next waits for its acknowledgment, then all of it", () => {
     const h = reach("ESTABLISHED", world, { noDelay: false });
     expect(texts(h.send(10))).toEqual(["P. 1+10 ack 1"]);
@@ -12,7 +12,7 @@ describe.each(WORLDS)("Nagle, $name", (world) => {
     expect(texts(h.rcv({ flags: ".", ack: 11 }))).toEqual(["P. 11+50 ack 1"]);
   });
 
-  test("on: full segments do not wait, the rest does", () => {
+  test("on: full segments do not wait, the rest does (SHLD-28)", () => {
     const h = reach("ESTABLISHED", world, { noDelay: false });
     h.send(10);
     expect(texts(h.send(2_500))).toEqual([". 11+1000 ack 1", ". 1011+1000 ack 1"]);
@@ -75,7 +75,7 @@ describe.each(WORLDS)("windows, $name", (world) => {
   });
 });
 
-describe("the segment size (RFC 9293 §3.7.1)", () => {
+describe("the segment size (RFC 9293 §3.7.1) (MUST-14)", () => {
   const mssOf = (h: Harness) => h.tcb.snd.mss;
   const announced = (h: Harness) => h.openActive()[0]?.options.find((option) => option.kind === "mss");
 
@@ -105,7 +105,7 @@ describe("the segment size (RFC 9293 §3.7.1)", () => {
     [4, 1_500, 1_460],
     [6, 1_500, 1_440],
     [4, 65_536, 65_495],
-  ] as const)("announced on IPv%d with an MTU of %d: %d (MUST-67)", (family, mtuBytes, mss) => {
+  ] as const)("announced on IPv%d with an MTU of %d: %d (MUST-67) (SHLD-5, MAY-3)", (family, mtuBytes, mss) => {
     expect(announced(new Harness(PLAIN, { mtuBytes }, family))).toEqual({ kind: "mss", mss });
   });
 
@@ -122,7 +122,7 @@ describe("the segment size (RFC 9293 §3.7.1)", () => {
 });
 
 describe("the IP header", () => {
-  test("TTL and TOS are those of the configuration (MUST-48, MUST-49)", () => {
+  test("TTL and TOS are those of the configuration (MUST-48, MUST-49) (SHLD-22)", () => {
     for (const family of [4, 6] as const) {
       const h = new Harness(PLAIN, { ttl: 3, tos: 0xb8 }, family);
       const [syn] = h.openActive();
@@ -132,7 +132,7 @@ describe("the IP header", () => {
 });
 
 describe.each(WORLDS)("a life over IPv6, $name", (world) => {
-  test("open, both directions, loss, close; every checksum and length is checked on the way", () => {
+  test("open, both directions, loss, close; every checksum and length is checked on the way (MUST-2)", () => {
     const h = new Harness(world, { ...DEFAULT_CONFIG, delayedAckUs: 0, noDelay: true }, 6);
     h.peerTs = 7;
     h.connect({ options: [{ kind: "mss", mss: 1_440 }] });
@@ -149,7 +149,7 @@ describe.each(WORLDS)("a life over IPv6, $name", (world) => {
   });
 });
 
-describe.each(WORLDS)("urgent data of ours (RFC 9293 §3.8.5), $name", (world) => {
+describe.each(WORLDS)("urgent data of ours (RFC 9293 §3.8.5) (MUST-30), $name", (world) => {
   test("the pointer names the byte behind it (MUST-62), on every segment up to there", () => {
     const h = reach("ESTABLISHED", world);
     h.conn.send(new Uint8Array(1_200));

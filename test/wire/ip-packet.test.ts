@@ -28,7 +28,7 @@ describe("parseIpPacket on IPv4", () => {
     expect(packet.payloadLength).toBe(20);
   });
 
-  it("steps over options", () => {
+  it("steps over options (MUST-50)", () => {
     const withOption = concat(fromHex("4600002c 00004000 40060000 7f000001 7f000002 94040000"), RST_V4.subarray(20));
     expect(parse(withOption, false)).toBe("");
     expect([packet.payloadOffset, packet.payloadLength, String(packet.destination)]).toEqual([24, 20, "127.0.0.2"]);

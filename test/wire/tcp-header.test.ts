@@ -67,7 +67,7 @@ describe("encodeTcpHeader", () => {
     );
   });
 
-  it("pads options with zeros and writes a wrong data offset as stated", () => {
+  it("pads options with zeros and writes a wrong data offset as stated (MUST-69)", () => {
     const header = decodeTcpHeader(RST_V4, 20, 20) as TcpHeader;
     const bytes = encodeTcpHeader({ ...header, dataOffset: 3, options: fromHex("030307") });
     expect(bytes.subarray(20)).toEqual(fromHex("03030700"));

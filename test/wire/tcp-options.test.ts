@@ -71,7 +71,7 @@ describe.each(KNOWN)("option %j", (option, hex, text) => {
     expect(decodeTcpOptions(embedded(bytes), 7, bytes.length)).toEqual({ options: [option], trailing: new Uint8Array(0) });
   });
 
-  it("is encoded, with zeros up to a word (MUST-69)", () => {
+  it("is encoded, with zeros up to a word (MUST-69) (MUST-68)", () => {
     expect(toHex(encodeTcpOptions([option]))).toBe(toHex(padded));
   });
 

@@ -107,7 +107,7 @@ describe("CUBIC, fast convergence (RFC 9438 §4.7)", () => {
   });
 });
 
-describe("CUBIC, window increase (RFC 9438 §4.2–4.5)", () => {
+describe("CUBIC, window increase (RFC 9438 §4.2–4.5) (MAY-18)", () => {
   test("K is the time from the window after the reduction to the plateau; the epoch begins with the first ACK", () => {
     const cc = afterLoss(100);
     expect(cc.cwndEpoch).toBe(0);
@@ -442,7 +442,7 @@ describe("CUBIC, undo (RFC 9438 §4.9)", () => {
 });
 
 describe("CUBIC, idle", () => {
-  test("half the window for every time-out, the threshold kept at three quarters or above", () => {
+  test("half the window for every time-out, the threshold kept at three quarters or above (RFC 5681 §4.1)", () => {
     const cc = cubic(MSS, 100 * MSS);
     cc.onIdle(200_000, 200_000, 10 * MSS);
     expect(cc.cwnd).toBe(100 * MSS);

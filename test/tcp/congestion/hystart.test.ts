@@ -34,7 +34,7 @@ describe.each([
   { name: "numbers that wrap in the second round", start: 2 ** 32 - 25 * MSS },
   { name: "numbers that wrap on a round's end", start: 2 ** 32 - 2 * WINDOW },
 ])("HyStart++, $name", ({ start }) => {
-  test("a rise below the threshold is noise; at the threshold CSS begins; five rounds end it", () => {
+  test("a rise below the threshold is noise; at the threshold CSS begins; five rounds end it (RFC 9406 §4.2)", () => {
     const r = new Rounds(start);
     // An eighth of 80 ms is 10 ms, between the bounds of 4 and 16 ms.
     expect(r.round(80_000)).toBe("slow-start");
@@ -130,7 +130,7 @@ describe("CUBIC's first slow start", () => {
       cc.onAck(ack({ now: index, rttUs, srttUs: rttUs, una: seqAdd(una, i), nxt: seqAdd(una, WINDOW) }));
   }
 
-  test("grows by what is acknowledged, in CSS by a quarter, and leaves for congestion avoidance on the plateau", () => {
+  test("grows by what is acknowledged, in CSS by a quarter, and leaves for congestion avoidance on the plateau (RFC 9438 §4.10)", () => {
     const cc = cubic(MSS, 10 * MSS);
     round(cc, 0, 50_000);
     expect([cc.cwnd, cc.phase]).toEqual([18 * MSS, "slow-start"]);

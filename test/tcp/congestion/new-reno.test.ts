@@ -93,7 +93,7 @@ describe("NewReno, undo", () => {
   });
 });
 
-describe("NewReno, idle", () => {
+describe("NewReno, idle (RFC 5681 §4.1)", () => {
   test.each([
     { idle: 200_000, cwnd: 64 },
     { idle: 200_001, cwnd: 32 },

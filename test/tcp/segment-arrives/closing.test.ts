@@ -6,7 +6,7 @@ import { describeSteps, expectAckOnly } from "./steps.js";
 describeSteps({ state: "CLOSING", rst: "closed", receives: false });
 
 describe.each(WORLDS)("CLOSING, its own, $name", (world) => {
-  test("the ACK of FIN: TIME-WAIT, for 2 MSL, then CLOSED", () => {
+  test("the ACK of FIN: TIME-WAIT, for 2 MSL, then CLOSED (MUST-13)", () => {
     const h = reach("CLOSING", world);
     expect(h.rcv({ flags: ".", ack: 2 })).toEqual([]);
     expect(h.state).toBe("TIME-WAIT");

@@ -147,7 +147,7 @@ export function describeSteps({ state, rst, receives }: StepOptions): void {
         expect(h.state).toBe(rst === "ignored" ? state : "CLOSED");
       });
 
-      test("TS.Recent: after 24 idle days an older timestamp is believed", () => {
+      test("TS.Recent: after 24 idle days an older timestamp is believed (RFC 7323 §5.5)", () => {
         const h = stamped();
         h.tcb.timers.timeWait = Number.POSITIVE_INFINITY;
         h.now += 24 * 86_400 * 1_000_000;
@@ -206,7 +206,7 @@ export function describeSteps({ state, rst, receives }: StepOptions): void {
     });
 
     describe("fourth, SYN (RFC 5961 §4)", () => {
-      test("in the window: challenge ACK, and at most one in the interval", () => {
+      test("in the window: challenge ACK, and at most one in the interval (RFC 5961 §7)", () => {
         const h = make();
         expectAckOnly(h, { flags: "S", seq: h.rcvNxt + 5 });
         expectSilence(h, { flags: "S", seq: h.rcvNxt + 5 });
@@ -239,7 +239,7 @@ export function describeSteps({ state, rst, receives }: StepOptions): void {
         expect(h.tcb.counters.challengeAcks).toBe(1);
       });
 
-      test("further back than any window (RFC 5961 §5): challenge ACK, the text is not taken", () => {
+      test("further back than any window (RFC 5961 §5): challenge ACK, the text is not taken (MAY-12)", () => {
         const h = make();
         expectAckOnly(h, { flags: ".", ack: h.sndUna - 65_536, data: 10 });
         expect(h.tcb.counters.challengeAcks).toBe(1);
@@ -270,7 +270,7 @@ function describeReceiving(state: Reachable, make: () => Harness, filled: () => 
   const idle = (h: Harness) => ({ flags: ".", ack: h.sndUna }) as const;
   const afterFin = state === "ESTABLISHED" ? "CLOSE-WAIT" : state === "FIN-WAIT-1" ? "CLOSING" : "TIME-WAIT";
 
-  describe("sixth, URG", () => {
+  describe("sixth, URG (MUST-30)", () => {
     test("RCV.UP goes ahead, the user is told once, and how much is to come (MUST-32, MUST-33)", () => {
       const h = make();
       const next = h.rcvNxt;
@@ -306,7 +306,7 @@ function describeReceiving(state: Reachable, make: () => Harness, filled: () => 
   });
 
   describe("seventh, the text", () => {
-    test("in order: taken, readable, acknowledged with delay", () => {
+    test("in order: taken, readable, acknowledged with delay (SHLD-18)", () => {
       const h = make();
       const next = h.rcvNxt;
       expect(h.rcv({ ...idle(h), data: 10 })).toEqual([]);
@@ -346,7 +346,7 @@ function describeReceiving(state: Reachable, make: () => Harness, filled: () => 
       expect(h.events()).toEqual([]);
     });
 
-    test("out of order: kept, duplicate ACK at once, delivered when the hole is filled", () => {
+    test("out of order: kept, duplicate ACK at once, delivered when the hole is filled (SHLD-31, MAY-13)", () => {
       const h = make();
       const seq = h.rcvNxt;
       expect(texts(h.rcv({ ...idle(h), seq: seq + 10, data: 10 }))).toEqual([bareAck(h)]);

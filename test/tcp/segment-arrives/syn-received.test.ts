@@ -28,7 +28,7 @@ describe.each(CASES)("SYN-RECEIVED from $origin OPEN, $name", ({ world, origin }
     expect(h.state).toBe("SYN-RECEIVED");
   });
 
-  test("second, RST at RCV.NXT: back to LISTEN, or refused", () => {
+  test("second, RST at RCV.NXT: back to LISTEN, or refused (MUST-11)", () => {
     const h = make();
     expect(h.rcv({ flags: "R", seq: 1 })).toEqual([]);
     expectGone(h.state, origin);
@@ -44,7 +44,7 @@ describe.each(CASES)("SYN-RECEIVED from $origin OPEN, $name", ({ world, origin }
     expectSilence(h, { flags: "R", seq: 1 + h.tcb.receiveWindow });
   });
 
-  test("fourth, a SYN in the window: back to LISTEN, or challenge ACK", () => {
+  test("fourth, a SYN in the window: back to LISTEN, or challenge ACK (MUST-11)", () => {
     const h = make();
     const sent = texts(h.rcv({ flags: "S", seq: 100 }));
     expect(h.state).toBe(origin === "passive" ? "LISTEN" : "SYN-RECEIVED");

@@ -29,7 +29,7 @@ describe.each(WORLDS)("TIME-WAIT, its own, $name", (world) => {
     expect(h.conn.nextTimeout()).toBe(end);
   });
 
-  test("RST cannot cut it short (RFC 1337)", () => {
+  test("RST cannot cut it short (RFC 1337) (RFC 1337 §3)", () => {
     const h = reach("TIME-WAIT", world);
     const end = h.conn.nextTimeout();
     expect(h.rcv({ flags: "R" })).toEqual([]);
@@ -40,7 +40,7 @@ describe.each(WORLDS)("TIME-WAIT, its own, $name", (world) => {
     expect(h.events()).toEqual(["closed"]);
   });
 
-  test("a new SYN without timestamps: a higher sequence number begins a new incarnation, another does not", () => {
+  test("a new SYN without timestamps: a higher sequence number begins a new incarnation, another does not (MAY-2)", () => {
     for (const [seq, yields] of [
       [1, false],
       [2, false],
@@ -55,7 +55,7 @@ describe.each(WORLDS)("TIME-WAIT, its own, $name", (world) => {
     }
   });
 
-  test("a new SYN with timestamps: a later one, or the same with a higher sequence number (RFC 6191)", () => {
+  test("a new SYN with timestamps: a later one, or the same with a higher sequence number (RFC 6191) (SHLD-4, RFC 6191 §2)", () => {
     for (const [val, seq, yields] of [
       [101, -5_000, true],
       [100, 3, true],

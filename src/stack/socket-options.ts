@@ -1,0 +1,262 @@
+/**
+ * Socket options by their Linux names. Before there is a connection they are changes of its configuration, afterwards setters
+ * of the engine. Units are those of Linux: seconds, or milliseconds for TCP_USER_TIMEOUT. Sizes of buffers are told as they were
+ * set: Linux doubles them for its own book-keeping, which this stack does not have.
+ */
+import { RawTcpError } from "../base/errors.js";
+import { MILLISECOND, type Micros, NEVER, SECOND } from "../base/time.js";
+import type { ConnectionConfig } from "../tcp/config.js";
+import { congestionByName } from "../tcp/congestion-controls.js";
+import type { Connection } from "../tcp/connection.js";
+import { setCork } from "../tcp/cork.js";
+import { setQuickAck } from "../tcp/delayed-ack.js";
+import * as live from "../tcp/socket-options.js";
+
+/** l_onoff and l_linger (seconds) of SO_LINGER. */
+export interface Linger {
+  readonly on: boolean;
+  readonly seconds: number;
+}
+
+/** Options whose value is a number; switches are 0 and 1. */
+export type NumberOption =
+  | "SO_REUSEADDR"
+  | "SO_KEEPALIVE"
+  | "SO_OOBINLINE"
+  | "SO_SNDBUF"
+  | "SO_RCVBUF"
+  | "TCP_NODELAY"
+  | "TCP_CORK"
+  | "TCP_QUICKACK"
+  | "TCP_MAXSEG"
+  | "TCP_KEEPIDLE"
+  | "TCP_KEEPINTVL"
+  | "TCP_KEEPCNT"
+  | "TCP_USER_TIMEOUT"
+  | "TCP_LINGER2"
+  | "TCP_NOTSENT_LOWAT"
+  | "IP_TTL"
+  | "IP_TOS"
+  | "IPV6_UNICAST_HOPS"
+  | "IPV6_TCLASS";
+
+/** What a socket remembers of its options; the source of what a connection begins with. */
+export class SocketOptions {
+  /** Changes of the configuration, by the options that were set. */
+  config: Partial<ConnectionConfig> = {};
+  reuseAddress = false;
+  outOfBandInline = false;
+  corked = false;
+  quickAck: boolean | undefined;
+  linger: Linger = { on: false, seconds: 0 };
+  congestionName: string | undefined;
+
+  /** For an accepted connection: it inherits all. */
+  clone(): SocketOptions {
+    return Object.assign(new SocketOptions(), this, { config: { ...this.config } });
+  }
+
+  /** A number as `getsockopt` gives it; `config` is what holds now. */
+  get(name: NumberOption, config: ConnectionConfig, connection: Connection | undefined): number {
+    switch (name) {
+      case "SO_REUSEADDR":
+        return Number(this.reuseAddress);
+      case "SO_OOBINLINE":
+        return Number(this.outOfBandInline);
+      case "SO_KEEPALIVE":
+        return Number(config.keepAlive);
+      case "SO_SNDBUF":
+        return config.sendBufferBytes;
+      case "SO_RCVBUF":
+        return connection?.tcb.receiveBufferBytes ?? config.receiveBufferBytes;
+      case "TCP_NODELAY":
+        return Number(config.noDelay);
+      case "TCP_CORK":
+        return Number(this.corked);
+      case "TCP_QUICKACK":
+        return Number(this.quickAck ?? true);
+      case "TCP_MAXSEG":
+        // Note: Linux does the same: the effective size once connected, what was asked for before.
+        return connection?.tcb.synAcked ? connection.tcb.snd.mss : config.mssBytes;
+      case "TCP_KEEPIDLE":
+        return whole(config.keepAliveIdleUs, SECOND);
+      case "TCP_KEEPINTVL":
+        return whole(config.keepAliveIntervalUs, SECOND);
+      case "TCP_KEEPCNT":
+        return config.keepAliveCount;
+      case "TCP_USER_TIMEOUT":
+        return config.userTimeoutUs === NEVER ? 0 : whole(config.userTimeoutUs, MILLISECOND);
+      case "TCP_LINGER2":
+        return config.finWait2Us === NEVER ? -1 : whole(config.finWait2Us, SECOND);
+      case "TCP_NOTSENT_LOWAT":
+        return config.notSentLowWaterBytes === NEVER ? 0xffff_ffff : config.notSentLowWaterBytes;
+      case "IP_TTL":
+      case "IPV6_UNICAST_HOPS":
+        return config.ttl;
+      case "IP_TOS":
+      case "IPV6_TCLASS":
+        return config.tos;
+      default:
+        throw unknownOption(name);
+    }
+  }
+
+  /**
+   * Sets a number; `connection` gets it too. Throws RawTcpError `EINVAL` for a value out of range, `ENOPROTOOPT` for an option
+   * that there is none of.
+   */
+  set(name: NumberOption, value: number, connection: Connection | undefined, now: Micros): void {
+    if (!Number.isInteger(value)) throw invalid(name, value);
+    const tcb = connection?.tcb;
+    const on = value !== 0;
+    switch (name) {
+      case "SO_REUSEADDR":
+        this.reuseAddress = on;
+        return;
+      case "SO_OOBINLINE":
+        this.outOfBandInline = on;
+        return;
+      case "SO_KEEPALIVE":
+        this.#change({ keepAlive: on });
+        if (tcb !== undefined) live.setKeepAlive(tcb, on, now);
+        return;
+      case "SO_SNDBUF": {
+        const bytes = clamp(value, LEAST_BUFFER, LARGEST_BUFFER);
+        this.#change({ sendBufferBytes: bytes });
+        if (tcb !== undefined) live.setSendBuffer(tcb, bytes);
+        return;
+      }
+      case "SO_RCVBUF": {
+        const bytes = clamp(value, LEAST_BUFFER, LARGEST_BUFFER);
+        this.#change({ receiveBufferBytes: bytes, receiveBufferMaxBytes: 0 });
+        if (tcb !== undefined) live.setReceiveBuffer(tcb, bytes);
+        return;
+      }
+      case "TCP_NODELAY":
+        this.#change({ noDelay: on });
+        if (tcb !== undefined) live.setNoDelay(tcb, on);
+        return;
+      case "TCP_CORK":
+        this.corked = on;
+        if (tcb !== undefined) setCork(tcb, on);
+        return;
+      case "TCP_QUICKACK":
+        this.quickAck = on;
+        if (tcb !== undefined) setQuickAck(tcb, on);
+        return;
+      case "TCP_MAXSEG":
+        inRange(name, value, 88, 32_767);
+        this.#change({ mssBytes: value });
+        if (tcb !== undefined) live.setMaxSegment(tcb, value);
+        return;
+      case "TCP_KEEPIDLE":
+        inRange(name, value, 1, 32_767);
+        this.#change({ keepAliveIdleUs: value * SECOND });
+        if (tcb !== undefined) live.setKeepAlive(tcb, tcb.config.keepAlive, now, value * SECOND);
+        return;
+      case "TCP_KEEPINTVL":
+        inRange(name, value, 1, 32_767);
+        this.#change({ keepAliveIntervalUs: value * SECOND });
+        if (tcb !== undefined) live.setKeepAlive(tcb, tcb.config.keepAlive, now, undefined, value * SECOND);
+        return;
+      case "TCP_KEEPCNT":
+        inRange(name, value, 1, 127);
+        this.#change({ keepAliveCount: value });
+        if (tcb !== undefined) live.setKeepAlive(tcb, tcb.config.keepAlive, now, undefined, undefined, value);
+        return;
+      case "TCP_USER_TIMEOUT": {
+        inRange(name, value, 0, 0x7fff_ffff);
+        const us = on ? value * MILLISECOND : NEVER;
+        this.#change({ userTimeoutUs: us });
+        if (tcb !== undefined) live.setUserTimeout(tcb, us);
+        return;
+      }
+      case "TCP_LINGER2": {
+        // Note: Linux has 0 for the default and a negative value for none at all, after which FIN-WAIT-2 ends at once.
+        inRange(name, value, 1, 120);
+        this.#change({ finWait2Us: value * SECOND });
+        if (tcb !== undefined) live.setLinger2(tcb, value * SECOND);
+        return;
+      }
+      case "TCP_NOTSENT_LOWAT": {
+        const bytes = value <= 0 || value === 0xffff_ffff ? NEVER : Math.min(value, LARGEST_BUFFER);
+        this.#change({ notSentLowWaterBytes: bytes });
+        if (tcb !== undefined) live.setNotSentLowWater(tcb, bytes);
+        return;
+      }
+      case "IP_TTL":
+      case "IPV6_UNICAST_HOPS":
+        inRange(name, value, 1, 255);
+        this.#change({ ttl: value });
+        if (tcb !== undefined) live.setTtl(tcb, value);
+        return;
+      case "IP_TOS":
+      case "IPV6_TCLASS":
+        inRange(name, value, 0, 255);
+        this.#change({ tos: value & 0xfc });
+        if (tcb !== undefined) live.setTos(tcb, value);
+        return;
+      default:
+        throw unknownOption(name);
+    }
+  }
+
+  /** SO_LINGER. Note: like Linux with `seconds` 0, CLOSE resets at once; else what is not delivered by then is given up with RST. */
+  setLinger(linger: Linger, connection: Connection | undefined): void {
+    inRange("SO_LINGER", linger.seconds, 0, 0x7fff_ffff);
+    this.linger = linger;
+    const lingerUs = linger.on ? linger.seconds * SECOND : NEVER;
+    this.#change({ lingerUs });
+    if (connection !== undefined) live.setLinger(connection.tcb, lingerUs);
+  }
+
+  /** TCP_CONGESTION. Throws RawTcpError `ENOENT` for a name that there is none of, as Linux does. */
+  setCongestion(name: string, connection: Connection | undefined): void {
+    try {
+      this.#change({ congestion: congestionByName(name) });
+    } catch {
+      throw new RawTcpError("ENOENT", `TCP_CONGESTION: no congestion control "${name}"`);
+    }
+    this.congestionName = name;
+    if (connection !== undefined) live.setCongestionControl(connection.tcb, name);
+  }
+
+  /** Brings what was set to a connection that began without it: one that was accepted, or has just been opened. */
+  apply(connection: Connection, now: Micros): void {
+    const { tcb } = connection;
+    tcb.config = { ...tcb.config, ...this.config };
+    if (this.config.receiveBufferBytes !== undefined) tcb.receiveBufferBytes = this.config.receiveBufferBytes;
+    if (this.config.keepAlive !== undefined) live.setKeepAlive(tcb, this.config.keepAlive, now);
+    if (this.corked) setCork(tcb, true);
+    if (this.quickAck !== undefined) setQuickAck(tcb, this.quickAck);
+  }
+
+  #change(changes: Partial<ConnectionConfig>): void {
+    this.config = { ...this.config, ...changes };
+  }
+}
+
+/** Below this a buffer would hold less than one segment. Note: Linux has the same bound (SOCK_MIN_RCVBUF). */
+const LEAST_BUFFER = 2_304;
+const LARGEST_BUFFER = 2 ** 30;
+
+/** ENOPROTOOPT. */
+export function unknownOption(name: string): RawTcpError {
+  return new RawTcpError("ENOPROTOOPT", `no socket option ${name}`);
+}
+
+function invalid(name: string, value: number): RawTcpError {
+  return new RawTcpError("EINVAL", `${name}: ${value} is out of range`);
+}
+
+function inRange(name: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most) throw invalid(name, value);
+}
+
+function clamp(value: number, least: number, most: number): number {
+  return Math.min(Math.max(value, least), most);
+}
+
+function whole(us: Micros, unit: Micros): number {
+  return Math.floor(us / unit);
+}

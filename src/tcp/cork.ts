@@ -1,0 +1,31 @@
+/** TCP_CORK: what does not fill a segment is held back until the user says so, FIN, or 200 ms. */
+import { MILLISECOND, type Micros, NEVER } from "../base/time.js";
+import type { Tcb } from "./tcb.js";
+
+/** Data is not held back for ever (RFC 9293 MUST-60). Note: Linux does the same. */
+const LONGEST_HOLD: Micros = 200 * MILLISECOND;
+
+/** Whether the last, partial segment of what is queued is to wait; starts the time after which it does not. */
+export function holdsBack(tcb: Tcb, now: Micros): boolean {
+  if (!tcb.corked || tcb.corkOverdue) return false;
+  if (tcb.timers.cork === NEVER) tcb.timers.cork = now + LONGEST_HOLD;
+  return true;
+}
+
+/** New data has left; what comes after it may be held back anew. */
+export function corkSent(tcb: Tcb): void {
+  tcb.corkOverdue = false;
+  tcb.timers.cork = NEVER;
+}
+
+/** It was held back for long enough. */
+export function corkTimeout(tcb: Tcb): void {
+  tcb.timers.cork = NEVER;
+  tcb.corkOverdue = true;
+}
+
+/** Holds back from now on, or lets go of what is held. */
+export function setCork(tcb: Tcb, on: boolean): void {
+  tcb.corked = on;
+  corkSent(tcb);
+}

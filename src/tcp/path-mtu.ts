@@ -1,0 +1,191 @@
+/**
+ * The path MTU of a connection: lowered by "packet too big" (RFC 1191, RFC 8201) once that is believed (RFC 5927 §7.2), or by
+ * time-outs of full segments when routers are silent (a black hole, RFC 4821 §7.7); raised again after a while. What was too big
+ * is cut anew and sent again at once: no congestion has lost it.
+ *
+ *   576 (IPv4), 1280 (IPv6) ≤ path MTU ≤ MTU of our link (`mtuBytes`)
+ */
+import { seqAdd, seqDiff } from "../base/seq.js";
+import { MINUTE, type Micros, NEVER } from "../base/time.js";
+import type { IcmpError } from "../wire/icmp.js";
+import { headerBytes } from "./emit.js";
+import { isSynchronized } from "./state.js";
+import type { Tcb } from "./tcb.js";
+
+/** What a connection knows of its path. */
+export class PathMtu {
+  /** Largest IP packet that the path is said to carry; Infinity until something else was heard. */
+  bytes = Number.POSITIVE_INFINITY;
+  /** The path carries less than the least that we send: routers must fragment. Note: Linux does the same (a locked MTU). */
+  mayFragment = false;
+  /** When a larger size is tried again; NEVER while there is nothing to try. */
+  raiseAt: Micros = NEVER;
+  /** The peer's MSS option, or its default. */
+  peerMss = 536;
+  /** Largest segment that has arrived: an error message that contradicts it must wait (RFC 5927 §7.2, maxsizeacked). */
+  largestDelivered = 0;
+  /** A path MTU that waits for a time-out to confirm it; 0 when there is none. */
+  pending = 0;
+  /** The path MTU has changed since the stack last asked; see `stack/path-mtu-cache.ts`. */
+  learned = false;
+  /** It was time-outs that lowered it, so often in a row. */
+  blackholes = 0;
+  /** They may as well have been those of a dead peer: nothing has arrived since. */
+  #doubtful = false;
+
+  /** What another connection has learned of the same path, and until when it holds. */
+  adopt(bytes: number, until: Micros): void {
+    this.bytes = bytes;
+    this.raiseAt = until;
+  }
+
+  /** It holds from now on, until `raiseAt`. */
+  lower(bytes: number, raiseAt: Micros, doubtful: boolean): void {
+    this.bytes = bytes;
+    this.raiseAt = raiseAt;
+    this.pending = 0;
+    this.largestDelivered = 0;
+    this.#doubtful = doubtful;
+    if (!doubtful) this.learned = true;
+  }
+
+  /** A segment of `length` bytes has arrived. */
+  delivered(length: number): void {
+    if (length > this.largestDelivered) this.largestDelivered = length;
+    if (this.#doubtful) {
+      this.#doubtful = false;
+      this.learned = true;
+    }
+    // Larger than what the message said to be possible: the message lied, or the route is another again.
+    if (this.pending !== 0 && length > this.pending) this.pending = 0;
+  }
+}
+
+/** Payload that one packet carries to the peer beside the options of every segment (RFC 9293 MUST-16, SHLD-6). */
+export function sendMss(tcb: Tcb): number {
+  const { config, pathMtu } = tcb;
+  const mtu = Math.min(config.mtuBytes, pathMtu.bytes);
+  const optionBytes = tcb.ts.enabled ? 12 : 0;
+  return Math.max(1, Math.min(pathMtu.peerMss, mtu - headerBytes(tcb), config.mssBytes) - optionBytes);
+}
+
+/**
+ * "Fragmentation needed" or "packet too big" about a segment that is outstanding: that much the caller has checked. Returns what
+ * was made of it.
+ */
+export function packetTooBig(tcb: Tcb, error: IcmpError, now: Micros): string {
+  const { pathMtu } = tcb;
+  const told = error.nextHopMtu > 0 ? error.nextHopMtu : plateauBelow(error.quotedLength);
+  // It was no larger than what the router says to carry; in IPv6 no link may carry less than 1280 (RFC 8201 §4).
+  if (told >= error.quotedLength) return "packet too big: dropped, the packet was small enough";
+  const floor = leastMtu(tcb);
+  if (told < (tcb.local.family === 4 ? LEAST_IPV4_LINK : floor)) return "packet too big: dropped, no link is that narrow";
+  const mtu = Math.max(told, floor);
+  if (mtu >= Math.min(pathMtu.bytes, tcb.config.mtuBytes) && (told >= floor || pathMtu.mayFragment)) {
+    return "packet too big: known already";
+  }
+  // RFC 5927 §7.2: larger ones have arrived before. Either the route has changed or somebody wants us slow: a time-out will tell.
+  if (mtu - headerBytes(tcb) - (tcb.ts.enabled ? 12 : 0) < pathMtu.largestDelivered) {
+    pathMtu.pending = told;
+    return "packet too big: larger ones have arrived, waits for a time-out";
+  }
+  lower(tcb, told, now + RAISE_AFTER, false);
+  cutAnew(tcb);
+  return "packet too big: path MTU lowered, what was lost is cut anew";
+}
+
+/** The retransmission timer has expired `tcb.backoffs` times in a row, all will be sent again: may the size be the reason? */
+export function pathMtuAfterTimeout(tcb: Tcb, now: Micros): void {
+  const { pathMtu, sent } = tcb;
+  if (pathMtu.pending !== 0) {
+    lower(tcb, pathMtu.pending, now + RAISE_AFTER, false);
+    return;
+  }
+  // Every second time-out from the third on, of a segment larger than the next size to try.
+  if (!tcb.config.blackholeDetection || tcb.backoffs < BLACKHOLE_TIMEOUTS || (tcb.backoffs - BLACKHOLE_TIMEOUTS) % 2 !== 0)
+    return;
+  const { first } = sent;
+  if (first === undefined) return;
+  const steps = tcb.local.family === 4 ? BLACKHOLE_STEPS : BLACKHOLE_STEPS_V6;
+  const size = first.length + headerBytes(tcb) + (tcb.ts.enabled ? 12 : 0);
+  for (const step of steps) {
+    if (step >= Math.min(size, pathMtu.bytes)) continue;
+    // Each failure to raise it again doubles the wait for the next, up to 160 minutes.
+    lower(tcb, step, now + RAISE_AFTER * 2 ** Math.min(pathMtu.blackholes, 4), true);
+    pathMtu.blackholes++;
+    return;
+  }
+}
+
+/**
+ * Tries the link's MTU again (RFC 1191 §6.3, RFC 8201 §4). If the path has not widened, "packet too big" comes at once. After a
+ * black hole one step at a time.
+ */
+export function raisePathMtu(tcb: Tcb, now: Micros): void {
+  const { pathMtu, snd } = tcb;
+  const step = pathMtu.blackholes > 0 ? BLACKHOLE_STEPS.findLast((size) => size > pathMtu.bytes) : undefined;
+  pathMtu.bytes = step ?? Number.POSITIVE_INFINITY;
+  pathMtu.raiseAt = step === undefined ? NEVER : now + RAISE_AFTER;
+  pathMtu.mayFragment = false;
+  snd.mss = sendMss(tcb);
+  tcb.congestion.onMss(snd.mss);
+}
+
+function lower(tcb: Tcb, mtu: number, raiseAt: Micros, doubtful: boolean): void {
+  const { pathMtu, snd } = tcb;
+  const floor = leastMtu(tcb);
+  if (mtu < floor) pathMtu.mayFragment = true;
+  pathMtu.lower(Math.max(mtu, floor), raiseAt, doubtful);
+  if (!isSynchronized(tcb.state)) return;
+  snd.mss = sendMss(tcb);
+  tcb.congestion.onMss(snd.mss);
+}
+
+/** Everything in flight that is larger than a segment may be now cannot have arrived. */
+function cutAnew(tcb: Tcb): void {
+  const { sent, snd, recovery } = tcb;
+  let lost = false;
+  for (let i = 0; i < sent.length; i++) {
+    const segment = sent.at(i);
+    if (segment === undefined || !segment.inFlight) continue;
+    // FIN takes a sequence number and no room.
+    if (Math.min(segment.length, seqDiff(tcb.dataEnd, segment.seq)) <= snd.mss) continue;
+    sent.markLost(segment);
+    lost = true;
+  }
+  if (!lost) return;
+  if (recovery.active && tcb.sack.enabled) {
+    recovery.prr.update(0, sent.inFlightBytes, tcb.congestion.ssthresh, snd.mss, false);
+  } else if (!recovery.active && !recovery.loss) {
+    // Small segments behind the large ones cause duplicate ACKs: no sign of congestion (RFC 8201 §5.4).
+    recovery.recover = seqAdd(snd.max, -1);
+  }
+}
+
+/** RFC 1191 §6.3: 10 minutes after it was lowered. Note: Linux does the same (net.ipv4.route.mtu_expires). */
+export const RAISE_AFTER: Micros = 10 * MINUTE;
+
+/** RFC 791: no IPv4 link carries less. */
+const LEAST_IPV4_LINK = 68;
+
+/**
+ * A path MTU below this is not used: an attacker could make us send more headers than data (RFC 5927 §7). RFC 791 and RFC 8200
+ * have every host take that much. Note: Linux does the same in IPv4 with 552 (net.ipv4.route.min_pmtu).
+ */
+function leastMtu(tcb: Tcb): number {
+  return tcb.local.family === 4 ? 576 : 1280;
+}
+
+/** Time-outs in a row after which the size is in doubt. Note: Linux does the same (tcp_mtu_probing 1 after tcp_retries1). */
+const BLACKHOLE_TIMEOUTS = 3;
+/** Path MTUs to try then: an MSS of 1024 (RFC 4821 §7.2, Linux's tcp_base_mss), then what everyone must take. */
+const BLACKHOLE_STEPS: readonly number[] = [1064, 576];
+const BLACKHOLE_STEPS_V6: readonly number[] = [1280];
+
+/** The next plateau below the size of a packet that did not pass, for routers that do not tell their MTU (RFC 1191 §7.1). */
+function plateauBelow(size: number): number {
+  for (const plateau of PLATEAUS) if (plateau < size) return plateau;
+  return 0;
+}
+
+const PLATEAUS: readonly number[] = [65_535, 32_000, 17_914, 8_166, 4_352, 2_002, 1_492, 1_006, 508, 296, 68];

@@ -1,0 +1,106 @@
+/**
+ * Behaviour profiles: how a connection behaves on the wire, as data for `ConnectionConfig`. Sizes that belong to the host and
+ * its memory (MTU, buffers) are in none of them.
+ */
+import { RawTcpError } from "../base/errors.js";
+import { MILLISECOND, MINUTE, NEVER, SECOND } from "../base/time.js";
+import type { ConnectionConfig } from "./config.js";
+import { cubic } from "./cubic.js";
+import { newReno } from "./new-reno.js";
+
+export const PROFILES = {
+  /** What a current Linux shows with its default sysctls; the default of every connection. */
+  linux: {
+    windowScaling: true,
+    timestamps: true,
+    sack: true,
+    noDelay: false,
+    // TCP_DELACK_MIN.
+    delayedAckUs: 40 * MILLISECOND,
+    // TCP_MAX_QUICKACKS.
+    quickAckSegments: 16,
+    // TCP_TIMEOUT_INIT, TCP_RTO_MIN, TCP_RTO_MAX.
+    rtoInitialUs: SECOND,
+    rtoMinUs: 200 * MILLISECOND,
+    rtoMaxUs: 120 * SECOND,
+    // tcp_synack_retries.
+    synAckRetries: 5,
+    // tcp_retries1; tcp_retries2 of 15 is about 15 minutes.
+    r1Retries: 3,
+    r2Us: 15 * MINUTE,
+    // TCP_TIMEWAIT_LEN of 60 s in all.
+    mslUs: 30 * SECOND,
+    // tcp_fin_timeout.
+    finWait2Us: 60 * SECOND,
+    // tcp_orphan_retries of 0 stands for 8, which is (2^9 - 1) times 200 ms.
+    orphanTimeoutUs: 102_200 * MILLISECOND,
+    // tcp_keepalive_time, _intvl and _probes.
+    keepAlive: false,
+    keepAliveIdleUs: 120 * MINUTE,
+    keepAliveIntervalUs: 75 * SECOND,
+    keepAliveCount: 9,
+    // tcp_invalid_ratelimit.
+    challengeAckIntervalUs: 500 * MILLISECOND,
+    // TCP_INIT_CWND counts segments of any size.
+    initialWindowSegments: 10,
+    initialWindowBytes: NEVER,
+    // tcp_slow_start_after_idle.
+    restartAfterIdle: true,
+    // tcp_recovery, tcp_early_retrans.
+    rack: true,
+    tailLossProbe: true,
+    congestion: cubic,
+  },
+  /** The RFCs' plain choices: RFC 9293, 5681, 6298, 6582, 6928. */
+  rfc: {
+    windowScaling: true,
+    timestamps: true,
+    sack: true,
+    noDelay: false,
+    // RFC 9293 MUST-40 and RFC 5681 §4.2: below 500 ms. 200 ms is what most stacks of the RFC's age chose.
+    delayedAckUs: 200 * MILLISECOND,
+    quickAckSegments: 0,
+    // RFC 6298 §2.1, §2.4, §2.5.
+    rtoInitialUs: SECOND,
+    rtoMinUs: SECOND,
+    rtoMaxUs: 60 * SECOND,
+    synAckRetries: 5,
+    // RFC 9293 SHLD-10, SHLD-11: the least that they ask for.
+    r1Retries: 3,
+    r2Us: 100 * SECOND,
+    // RFC 9293 §3.4.2.
+    mslUs: 2 * MINUTE,
+    // RFC 9293 knows neither time-out.
+    finWait2Us: NEVER,
+    orphanTimeoutUs: NEVER,
+    // RFC 9293 MUST-25, MUST-28.
+    keepAlive: false,
+    keepAliveIdleUs: 120 * MINUTE,
+    keepAliveIntervalUs: 75 * SECOND,
+    keepAliveCount: 9,
+    challengeAckIntervalUs: 500 * MILLISECOND,
+    // RFC 6928 §2: min(10 · MSS, max(2 · MSS, 14600)).
+    initialWindowSegments: 10,
+    initialWindowBytes: 14_600,
+    restartAfterIdle: true,
+    // RFC 6675, which RFC 8985 does not replace.
+    rack: false,
+    tailLossProbe: false,
+    congestion: newReno,
+  },
+} as const satisfies Record<string, Partial<ConnectionConfig>>;
+
+export type ProfileName = keyof typeof PROFILES;
+
+/** The profile of that name, in lower case. Throws RawTcpError `ERR_UNKNOWN_PROFILE` for any other; the message lists them. */
+export function profileByName(name: string): Partial<ConnectionConfig> {
+  if (!isProfileName(name)) {
+    throw new RawTcpError("ERR_UNKNOWN_PROFILE", `no profile "${name}"; there are: ${Object.keys(PROFILES).join(", ")}`);
+  }
+  return PROFILES[name];
+}
+
+function isProfileName(name: string): name is ProfileName {
+  // Not `in`: that would find "constructor" too.
+  return Object.hasOwn(PROFILES, name);
+}

@@ -1,0 +1,24 @@
+/** How much SEND takes, and when a user that was refused is told to try again. */
+import { seqDiff } from "../base/seq.js";
+import { EVENT_WRITABLE } from "./event-bits.js";
+import type { Tcb } from "./tcb.js";
+
+/** Bytes that SEND takes now: the free send buffer, none while too much of it was never sent (Linux: TCP_NOTSENT_LOWAT). */
+export function sendSpace(tcb: Tcb): number {
+  if (unsentBytes(tcb) >= tcb.config.notSentLowWaterBytes) return 0;
+  return Math.max(0, tcb.config.sendBufferBytes - tcb.sendQueue.length);
+}
+
+/** Tells "writable" to a user that is owed it once half of the buffer is free, and half of the low-water mark too. */
+export function tellWritable(tcb: Tcb): void {
+  if (!tcb.writeBlocked) return;
+  if (tcb.sendQueue.length * 2 > tcb.config.sendBufferBytes) return;
+  if (unsentBytes(tcb) * 2 > tcb.config.notSentLowWaterBytes) return;
+  tcb.writeBlocked = false;
+  tcb.events |= EVENT_WRITABLE;
+}
+
+/** Bytes taken from the user that have never left. */
+export function unsentBytes(tcb: Tcb): number {
+  return Math.max(0, seqDiff(tcb.dataEnd, tcb.synAcked ? tcb.snd.nxt : tcb.dataStart));
+}
