@@ -83,7 +83,7 @@ const GOOD = "1";
 const hasTshark = spawnSync("tshark", ["--version"]).status === 0;
 
 describe.skipIf(!hasTshark).each(PATHS)("$name", (path) => {
-  it("a whole session: every frame is read, all our checksums are good, comments tell why", async () => {
+  it("a whole session: every frame is read, all our checksums are good, comments tell why (MUST-2)", async () => {
     const rows = await recorded(path, {}, async (live) => {
       const peer = world.peer(path);
       const stream = live.connect(await peer.listen(path.kernel));

@@ -42,7 +42,7 @@ describe.each(PATHS)("$name", (path) => {
     expect(stream.connection.state).toBe("CLOSED");
   });
 
-  it("active close: FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT", async () => {
+  it("active close: FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT (MUST-13)", async () => {
     const { live, stream, kernel } = await connected();
     const received = intake(stream);
     stream.end();
@@ -117,7 +117,7 @@ describe.each(PATHS)("$name", (path) => {
     expect(live.trace.states().slice(2)).toEqual(["CLOSE-WAIT", "LAST-ACK", "CLOSED"]);
   });
 
-  it("our abort resets the kernel's end", async () => {
+  it("our abort resets the kernel's end (MUST-12)", async () => {
     const { live, stream, kernel } = await connected();
     stream.abort();
     await kernel.until("close");
@@ -158,7 +158,7 @@ describe.each(PATHS)("$name", (path) => {
     expect(await failed).toBe(by === "our destroy" ? "" : "ECONNRESET");
   });
 
-  it("unread data at our close is told by RST", async () => {
+  it("unread data at our close is told by RST (SHLD-3)", async () => {
     const { live, stream, kernel } = await connected();
     await kernel.write(7, 1000);
     await live.trace.until((event) => event.type === "segment" && event.dir === "in" && event.len === 1000);
@@ -174,7 +174,7 @@ describe.each(PATHS)("$name", (path) => {
     expect(live.trace.states()).toEqual(["SYN-SENT", "CLOSED"]);
   });
 
-  it("no answer: SYN again at doubling times, then ETIMEDOUT", async () => {
+  it("no answer: SYN again at doubling times, then ETIMEDOUT (MUST-22)", async () => {
     const rtoUs = 50_000;
     const live = await world.session(path, {
       // With SYNs at 0, 50, 150, 350 and 750 ms the time-out falls between the last of them and the next at 1550 ms.

@@ -135,7 +135,7 @@ describe("the handshake", () => {
 });
 
 describe("the close", () => {
-  it("our last ACK is lost: the kernel's FIN again finds TIME-WAIT, which begins anew", async () => {
+  it("our last ACK is lost: the kernel's FIN again finds TIME-WAIT, which begins anew (MUST-13)", async () => {
     let ackAfterFin = false;
     const rules = [
       // Counts what follows the kernel's FIN: our next bare ACK is the last of the connection.

@@ -147,7 +147,7 @@ describe.each(PATHS)("$name", (path) => {
 });
 
 describe.each([LOOPBACK, VETH])("simultaneous open, $name", (path) => {
-  it("both send SYN, both send SYN-ACK, and data flows both ways", async () => {
+  it("both send SYN, both send SYN-ACK, and data flows both ways (MUST-10)", async () => {
     const live = await world.session(path);
     const ours = 50_001;
     const theirs = 30_001;

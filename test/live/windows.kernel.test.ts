@@ -23,7 +23,7 @@ afterAll(() => world.close());
 const MUCH = 8 << 20;
 
 describe.each([LOOPBACK, VETH])("a closed window, $name", (path) => {
-  it("the kernel does not read: we probe at growing times, and send on when it reads", async () => {
+  it("the kernel does not read: we probe at growing times, and send on when it reads (MUST-35, SHLD-30)", async () => {
     const rtoUs = 50_000;
     const live = await world.session(path, { connection: { rtoMinUs: rtoUs } });
     const peer = world.peer(path);
@@ -98,7 +98,7 @@ c, _ = s.accept()
     return { port: Number(await next()), next };
   }
 
-  it("the kernel's is announced, with its place in the stream", async () => {
+  it("the kernel's is announced, with its place in the stream (MUST-30, MUST-32, MUST-33)", async () => {
     const { port } = await python(`c.send(b"abc"); c.send(b"!", socket.MSG_OOB); c.send(b"def"); c.shutdown(1); c.recv(1)`);
     const live = await world.session(LOOPBACK);
     const stream = live.connect(port);
@@ -112,7 +112,7 @@ c, _ = s.accept()
     await live.session.driver.whenIdle();
   });
 
-  it("ours reaches a program that asks for it", async () => {
+  it("ours reaches a program that asks for it (MUST-30, MUST-62)", async () => {
     const { port, next } = await python(`select.select([], [], [c]); print(c.recv(1, socket.MSG_OOB).decode(), flush=True)
 rest = b""
 while part := c.recv(100): rest += part
