@@ -7,10 +7,18 @@ import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { benchRecovery } from "./recovery.mjs";
 
 const quick = process.argv.includes("--quick");
 if (process.argv.includes("--help")) {
-  process.stdout.write("scripts/bench.sh [--quick] [--rounds N]   bulk send, bulk receive and connections beside Node's net\n");
+  process.stdout.write(
+    "scripts/bench.sh [--quick] [--rounds N]   bulk send, bulk receive and connections beside Node's net\n" +
+      "scripts/bench.sh recovery [--quick]       goodput on a lossy path beside the kernel's; needs root\n",
+  );
+  process.exit(0);
+}
+if (process.argv[2] === "recovery") {
+  await benchRecovery({ quick });
   process.exit(0);
 }
 const roundsAt = process.argv.indexOf("--rounds");
