@@ -6,6 +6,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { openCapture } from "../../src/device/capture.js";
 import { formatEndpoint } from "../../src/wire/address.js";
+import { getU32, putU32 } from "../../src/wire/bytes.js";
 import { IpPacket, PROTOCOL_TCP, parseIpPacket } from "../../src/wire/ip-packet.js";
 import type { PacketDevice } from "../../src/wire/packet-device.js";
 import { parseSegment, Segment } from "../../src/wire/segment.js";
@@ -14,36 +15,34 @@ import { RST } from "../../src/wire/tcp-flags.js";
 const ETHERNET_HEADER_BYTES = 14;
 /** A datagram to this port marks the present in the captures. */
 const MARK_PORT = 4242;
+/** Where its number stands in the frame: behind the headers of Ethernet, IPv4 and UDP. */
+const MARK_OFFSET = ETHERNET_HEADER_BYTES + 20 + 8;
 
 /** RSTs of one or more interfaces. */
 export class RstWatch {
   /** Endpoints that packets of ours came from. */
   readonly #ours = new Set<string>();
   /** RSTs that we sent, each once a sending. */
-  readonly #sent: string[] = [];
-  readonly #captured: { readonly from: string; readonly key: string }[] = [];
-  readonly #places: { readonly address: string; marks: number; onMark: () => void; close(): void }[] = [];
+  #sent: string[] = [];
+  #captured: Captured[] = [];
+  readonly #places: Place[] = [];
   readonly #packet = new IpPacket();
   readonly #segment = new Segment();
 
   /** Watches an interface; `address` is one that the kernel reaches through it. */
   watch(device: string, address: string): void {
     const filter = `tcp[tcpflags] & tcp-rst != 0 or (udp and dst port ${MARK_PORT})`;
-    const place = { address, marks: 0, onMark: () => {}, close: () => {} };
+    const shown = new Map<number, () => void>();
     const capture = openCapture({
       device,
       filter,
       onFrame: (bytes, offset, length) => {
         const key = this.#read(bytes, offset + ETHERNET_HEADER_BYTES, length - ETHERNET_HEADER_BYTES);
         if (key !== undefined) this.#captured.push(key);
-        else {
-          place.marks++;
-          place.onMark();
-        }
+        else if (length >= MARK_OFFSET + 4) shown.get(getU32(bytes, offset + MARK_OFFSET))?.();
       },
     });
-    place.close = () => capture.close();
-    this.#places.push(place);
+    this.#places.push({ address, shown, close: () => capture.close() });
   }
 
   /** Wraps the link of a session, so that its RSTs are known for ours. */
@@ -72,12 +71,39 @@ export class RstWatch {
 
   /** The RSTs so far that came from our ports and not from us, and how many of ours were seen; then counts anew. */
   async take(): Promise<{ readonly kernel: readonly string[]; readonly ours: number }> {
-    for (const place of this.#places) await mark(place);
+    await Promise.all(this.#places.map(mark));
+    const taken = this.#judge(this.#captured.splice(0), this.#sent.splice(0));
+    this.#ours.clear();
+    return taken;
+  }
+
+  /**
+   * The same for one endpoint of ours, `formatEndpoint` of it, whatever the others do meanwhile; from then on it is no longer
+   * ours. To be asked before the port is given back to the kernel.
+   */
+  async takeFrom(endpoint: string): Promise<{ readonly kernel: readonly string[]; readonly ours: number }> {
+    await Promise.all(this.#places.map(mark));
+    const isOf = (key: string) => key.startsWith(`${endpoint} `);
+    const taken = this.#judge(
+      this.#captured.filter(({ from }) => from === endpoint),
+      this.#sent.filter(isOf),
+    );
+    this.#captured = this.#captured.filter(({ from }) => from !== endpoint);
+    this.#sent = this.#sent.filter((key) => !isOf(key));
+    this.#ours.delete(endpoint);
+    return taken;
+  }
+
+  close(): void {
+    for (const place of this.#places) place.close();
+  }
+
+  #judge(captured: readonly Captured[], ourRsts: readonly string[]): { kernel: string[]; ours: number } {
     const sent = new Map<string, number>();
-    for (const key of this.#sent) sent.set(key, (sent.get(key) ?? 0) + 1);
+    for (const key of ourRsts) sent.set(key, (sent.get(key) ?? 0) + 1);
     let ours = 0;
     const kernel: string[] = [];
-    for (const { from, key } of this.#captured) {
+    for (const { from, key } of captured) {
       if (!this.#ours.has(from)) continue;
       const left = sent.get(key) ?? 0;
       if (left > 0) {
@@ -87,14 +113,7 @@ export class RstWatch {
         kernel.push(key);
       }
     }
-    this.#captured.length = 0;
-    this.#sent.length = 0;
-    this.#ours.clear();
     return { kernel, ours };
-  }
-
-  close(): void {
-    for (const place of this.#places) place.close();
   }
 
   #read(bytes: Uint8Array, offset: number, length: number): { from: string; key: string } | undefined {
@@ -108,18 +127,32 @@ export class RstWatch {
   }
 }
 
+/** An interface that is watched. */
+interface Place {
+  readonly address: string;
+  /** By the number in the datagram. */
+  readonly shown: Map<number, () => void>;
+  close(): void;
+}
+
+interface Captured {
+  readonly from: string;
+  readonly key: string;
+}
+
+let lastMark = 0;
+
 /** Sends a datagram and waits until the capture shows it: then it has shown all that went before. */
-async function mark(place: { readonly address: string; marks: number; onMark: () => void }): Promise<void> {
+async function mark(place: Place): Promise<void> {
   const socket = createSocket("udp4");
   socket.on("error", () => {}); // nobody listens there: ICMP may say so
-  const { marks } = place;
-  const shown = new Promise<void>((resolve) => {
-    place.onMark = () => {
-      if (place.marks > marks) resolve();
-    };
-  });
-  socket.send("mark", MARK_PORT, place.address);
+  const number = ++lastMark;
+  const shown = new Promise<void>((resolve) => place.shown.set(number, resolve));
+  const datagram = new Uint8Array(4);
+  putU32(datagram, 0, number);
+  socket.send(datagram, MARK_PORT, place.address);
   await shown;
+  place.shown.delete(number);
   const closed = once(socket, "close");
   socket.close();
   await closed;
