@@ -101,11 +101,11 @@ export function pathMtuAfterTimeout(tcb: Tcb, now: Micros): void {
     lower(tcb, pathMtu.pending, now + RAISE_AFTER, false);
     return;
   }
-  // Every second time-out from the third on, of a segment larger than the next size to try.
-  if (!tcb.config.blackholeDetection || tcb.backoffs < BLACKHOLE_TIMEOUTS || (tcb.backoffs - BLACKHOLE_TIMEOUTS) % 2 !== 0)
-    return;
   const { first } = sent;
-  if (first === undefined) return;
+  if (!tcb.config.blackholeDetection || first === undefined) return;
+  // Every second time-out from then on, of a segment larger than the next size to try.
+  const needed = first.length <= pathMtu.largestDelivered ? BLACKHOLE_TIMEOUTS_PROVEN : BLACKHOLE_TIMEOUTS;
+  if (tcb.backoffs < needed || (tcb.backoffs - needed) % 2 !== 0) return;
   const steps = tcb.local.family === 4 ? BLACKHOLE_STEPS : BLACKHOLE_STEPS_V6;
   const size = first.length + headerBytes(tcb) + (tcb.ts.enabled ? 12 : 0);
   for (const step of steps) {
@@ -178,6 +178,11 @@ function leastMtu(tcb: Tcb): number {
 
 /** Time-outs in a row after which the size is in doubt. Note: Linux does the same (tcp_mtu_probing 1 after tcp_retries1). */
 const BLACKHOLE_TIMEOUTS = 3;
+/**
+ * The same when segments as large have arrived before. Only a new route explains it then, or bad luck: of 10 MiB on a path that
+ * loses every fifth packet, some ten segments time out three times, and each would cost ten minutes of small segments.
+ */
+const BLACKHOLE_TIMEOUTS_PROVEN = 5;
 /** Path MTUs to try then: an MSS of 1024 (RFC 4821 §7.2, Linux's tcp_base_mss), then what everyone must take. */
 const BLACKHOLE_STEPS: readonly number[] = [1064, 576];
 const BLACKHOLE_STEPS_V6: readonly number[] = [1280];

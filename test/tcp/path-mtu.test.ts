@@ -197,6 +197,15 @@ describe.each(WORLDS)("black holes, $name", (world) => {
     expect(sizes).toEqual([1_460, 1_460, 1_024, 1_024, 536, 536, 536]);
   });
 
+  test("when segments as large have arrived, bad luck is likelier than a new route: the fifth time-out lowers it", () => {
+    const h = connected(world, config);
+    h.send(1_460);
+    h.rcv({ flags: ".", ack: h.sndMax });
+    h.send(1_460);
+    const sizes = Array.from({ length: 8 }, () => lengths(h.nextTimer()).at(0));
+    expect(sizes).toEqual([1_460, 1_460, 1_460, 1_460, 1_024, 1_024, 536, 536]);
+  });
+
   test("what then passes is all sent that small, and ten minutes later one step more is tried", () => {
     const h = connected(world, config);
     h.send(2_920);
