@@ -6,7 +6,7 @@
  *   576 (IPv4), 1280 (IPv6) ≤ path MTU ≤ MTU of our link (`mtuBytes`)
  */
 import { seqAdd, seqDiff } from "../base/seq.js";
-import { MINUTE, type Micros, NEVER } from "../base/time.js";
+import { MINUTE, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { IcmpError } from "../wire/icmp.js";
 import { headerBytes } from "./emit.js";
 import { isSynchronized } from "./state.js";
@@ -30,6 +30,8 @@ export class PathMtu {
   learned = false;
   /** It was time-outs that lowered it, so often in a row. */
   blackholes = 0;
+  /** How long after the first of them a larger size is tried again. */
+  blackholeWait: Micros = RAISE_AFTER;
   /** They may as well have been those of a dead peer: nothing has arrived since. */
   #doubtful = false;
 
@@ -104,14 +106,16 @@ export function pathMtuAfterTimeout(tcb: Tcb, now: Micros): void {
   const { first } = sent;
   if (!tcb.config.blackholeDetection || first === undefined) return;
   // Every second time-out from then on, of a segment larger than the next size to try.
-  const needed = first.length <= pathMtu.largestDelivered ? BLACKHOLE_TIMEOUTS_PROVEN : BLACKHOLE_TIMEOUTS;
+  const isProven = first.length <= pathMtu.largestDelivered;
+  const needed = isProven ? BLACKHOLE_TIMEOUTS_PROVEN : BLACKHOLE_TIMEOUTS;
   if (tcb.backoffs < needed || (tcb.backoffs - needed) % 2 !== 0) return;
   const steps = tcb.local.family === 4 ? BLACKHOLE_STEPS : BLACKHOLE_STEPS_V6;
   const size = first.length + headerBytes(tcb) + (tcb.ts.enabled ? 12 : 0);
   for (const step of steps) {
     if (step >= Math.min(size, pathMtu.bytes)) continue;
+    if (pathMtu.blackholes === 0) pathMtu.blackholeWait = isProven ? RAISE_AFTER_PROVEN : RAISE_AFTER;
     // Each failure to raise it again doubles the wait for the next, up to 160 minutes.
-    lower(tcb, step, now + RAISE_AFTER * 2 ** Math.min(pathMtu.blackholes, 4), true);
+    lower(tcb, step, now + Math.min(pathMtu.blackholeWait * 2 ** pathMtu.blackholes, 16 * RAISE_AFTER), true);
     pathMtu.blackholes++;
     return;
   }
@@ -125,7 +129,7 @@ export function raisePathMtu(tcb: Tcb, now: Micros): void {
   const { pathMtu, snd } = tcb;
   const step = pathMtu.blackholes > 0 ? BLACKHOLE_STEPS.findLast((size) => size > pathMtu.bytes) : undefined;
   pathMtu.bytes = step ?? Number.POSITIVE_INFINITY;
-  pathMtu.raiseAt = step === undefined ? NEVER : now + RAISE_AFTER;
+  pathMtu.raiseAt = step === undefined ? NEVER : now + pathMtu.blackholeWait;
   pathMtu.mayFragment = false;
   snd.mss = sendMss(tcb);
   tcb.congestion.onMss(snd.mss);
@@ -183,6 +187,8 @@ const BLACKHOLE_TIMEOUTS = 3;
  * loses every fifth packet, some ten segments time out three times, and each would cost ten minutes of small segments.
  */
 const BLACKHOLE_TIMEOUTS_PROVEN = 5;
+/** And then the larger size is tried again this soon. A new black hole costs some ten seconds each time. */
+const RAISE_AFTER_PROVEN: Micros = 15 * SECOND;
 /** Path MTUs to try then: an MSS of 1024 (RFC 4821 §7.2, Linux's tcp_base_mss), then what everyone must take. */
 const BLACKHOLE_STEPS: readonly number[] = [1064, 576];
 const BLACKHOLE_STEPS_V6: readonly number[] = [1280];

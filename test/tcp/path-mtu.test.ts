@@ -220,6 +220,26 @@ describe.each(WORLDS)("black holes, $name", (world) => {
     expect(lengths(h.send(1_460))).toEqual([1_460]);
   });
 
+  test("lowered although segments as large had arrived: a step more after 15 seconds, all after 15 more", () => {
+    const h = connected(world, config);
+    h.send(1_460);
+    h.rcv({ flags: ".", ack: h.sndMax });
+    h.send(1_460);
+    for (let i = 0; i < 7; i++) h.nextTimer();
+    expect(h.tcb.snd.mss).toBe(536);
+    for (let i = 0; i < 4; i++) h.rcv({ flags: ".", ack: h.sndMax });
+    expect(h.sndUna).toBe(2_921);
+    // The second step down doubled the wait: 15 s, then 30 s.
+    h.advance(29 * SECOND);
+    expect(lengths(h.send(536))).toEqual([536]);
+    h.rcv({ flags: ".", ack: h.sndMax });
+    h.advance(SECOND);
+    expect(lengths(h.send(1_024))).toEqual([1_024]);
+    h.rcv({ flags: ".", ack: h.sndMax });
+    h.advance(15 * SECOND);
+    expect(lengths(h.send(1_460))).toEqual([1_460]);
+  });
+
   test("time-outs of small segments say nothing about the size", () => {
     const h = connected(world, config);
     h.send(500);
