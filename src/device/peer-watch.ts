@@ -9,6 +9,7 @@ import type { IpAddress } from "../wire/address.js";
 import { IpPacket, PROTOCOL_TCP, parseIpPacket } from "../wire/ip-packet.js";
 import type { PacketDevice, PacketHandler } from "../wire/packet-device.js";
 import { parseSegment, Segment } from "../wire/segment.js";
+import { ACK, SYN } from "../wire/tcp-flags.js";
 import type { ConnectionNumber } from "./tracer.js";
 
 export interface PeerWatchOptions {
@@ -92,7 +93,9 @@ export class PeerWatch implements PacketDevice {
     if (first && last !== undefined) return;
     const { observer, sink, now, connOf } = this.#options;
     let state: PeerEvent["state"] = observer.query(peerText, peerPort, ourText, ourPort) ?? "unknown";
-    if (state === "CLOSED" && (last === undefined || last === "LISTEN") && observer.listening(peerPort)) state = "LISTEN";
+    // A listener is the peer's state only before there is a connection: once it is over, the next SYN begins another.
+    const isBegin = last === "LISTEN" || (last === undefined && outgoing && (this.#segment.flags & (SYN | ACK)) === SYN);
+    if (state === "CLOSED" && isBegin && observer.listening(peerPort)) state = "LISTEN";
     if (state === last) return;
     if (this.#last.size >= MAX_CONNECTIONS) this.#last.delete(this.#last.keys().next().value ?? "");
     // A connection that the kernel has forgotten is over; the same ports may begin anew.
