@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { RawTcpError } from "../base/errors.js";
 import type { Session } from "../driver/session.js";
 import { isOwnAddress } from "../kernel/interfaces.js";
-import { ioctl } from "../kernel/libc.js";
+import { setCloseOnExec } from "../kernel/libc.js";
 import { TcpServer, type TcpStream } from "../net/tcp-stream.js";
 import { tryParseAddress } from "../wire/address.js";
 import { SUCCESS, type Verdict } from "./exit-codes.js";
@@ -112,23 +112,20 @@ process.on("exit", () => {
 });
 
 /**
- * Keeps our descriptors from the command: the sockets of the add-ons raw-socket and cap are not close-on-exec, and whoever has
- * one reads and sends any packet.
+ * Keeps from a command that serves strangers what whoever started us has left open, beside our own, which are all
+ * close-on-exec.
  */
 function closeOnExec(): void {
   for (const name of readdirSync("/proc/self/fd")) {
     const fd = Number(name);
     if (fd <= 2) continue;
     try {
-      ioctl(fd, FIOCLEX, new Uint8Array(0));
+      setCloseOnExec(fd);
     } catch {
       // The descriptor of the folder itself, which is closed again.
     }
   }
 }
-
-/** include/uapi/asm-generic/ioctls.h */
-const FIOCLEX = 0x5451;
 
 /** SIGHUP to a process group, as a terminal that goes away sends it. */
 function hangUp(group: number): void {

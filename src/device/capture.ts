@@ -1,12 +1,12 @@
 /**
  * Captures frames with libpcap, through the add-on `cap`: the side of an interface that a program at work does not see.
  *
- * Three habits of cap 0.2 are answered here. It keeps no reference to the buffer that it writes into, so that a collection
+ * Four habits of cap 0.2 are answered here. It keeps no reference to the buffer that it writes into, so that a collection
  * would free it. Its handle stays in the event loop's list after close, so that collecting the object would corrupt the loop.
- * It finds libpcap's immediate mode only where the name libpcap.so exists, which comes with the development package.
+ * Its descriptors are inherited by programs that are started. It finds libpcap's immediate mode only where the name libpcap.so exists, which comes with the development package.
  */
 
-import { readdirSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { RawTcpError } from "../base/errors.js";
 import { attachFilter } from "../kernel/bpf.js";
@@ -23,6 +23,7 @@ import {
   SOCK_DGRAM,
   SOL_SOCKET,
   sendto,
+  setCloseOnExec,
   socket,
 } from "../kernel/libc.js";
 import { sockaddrOf } from "../kernel/sockaddr.js";
@@ -85,14 +86,14 @@ export function openCapture(options: CaptureOptions): Capture {
   const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
   const cap = new Cap();
   neverCollected.push({ cap, buffer });
-  const before = packetSockets();
+  const before = openDescriptors();
   let linkName: string;
   try {
     linkName = cap.open(options.device, options.filter, options.bufferBytes ?? RING_BYTES, buffer);
   } catch (error) {
     throw captureError(options, error);
   }
-  const fd = newPacketSocket(before);
+  const fd = adoptDescriptors(before);
   const linkType = linkTypeOf(linkName);
   let isOpen = true;
   cap.on("packet", (length) => {
@@ -218,24 +219,36 @@ function linkTypeOf(name: string): LinkTypeNumber {
   return Number(/\d+$/.exec(name)?.[0] ?? -1); // "Unknown linktype 276"
 }
 
-/**
- * The packet sockets among our descriptors. cap does not tell its own, but opens it within one synchronous call: it is the
- * one that was not there before.
- */
-function packetSockets(): Set<number> {
+/** The descriptors of this process; none where they cannot be used anyway. */
+function openDescriptors(): Set<number> {
   const found = new Set<number>();
   if (!isLibcAvailable()) return found;
   for (const entry of readdirSync("/proc/self/fd")) {
     try {
-      if (getsockoptInt(Number(entry), SOL_SOCKET, SO_DOMAIN) === AF_PACKET) found.add(Number(entry));
+      readlinkSync(`/proc/self/fd/${entry}`);
+      found.add(Number(entry));
     } catch {
-      // not a socket, or the directory's own descriptor, closed since
+      // the directory's own descriptor, closed since
     }
   }
   return found;
 }
 
-function newPacketSocket(before: ReadonlySet<number>): number {
-  const added = [...packetSockets()].filter((fd) => !before.has(fd));
-  return added.length === 1 ? (added[0] ?? -1) : -1;
+/**
+ * cap does not tell which descriptors it has opened, but opens them within one synchronous call: they are those that were not
+ * there before. It leaves them to every program that this process starts; here they are kept from those. Returns the packet
+ * socket among them, -1 when it is not clear which.
+ */
+function adoptDescriptors(before: ReadonlySet<number>): number {
+  const packetSockets: number[] = [];
+  for (const fd of openDescriptors()) {
+    if (before.has(fd)) continue;
+    setCloseOnExec(fd);
+    try {
+      if (getsockoptInt(fd, SOL_SOCKET, SO_DOMAIN) === AF_PACKET) packetSockets.push(fd);
+    } catch {
+      // no socket: what wakes libpcap up
+    }
+  }
+  return packetSockets.length === 1 ? (packetSockets[0] ?? -1) : -1;
 }

@@ -22,6 +22,7 @@ import {
   SOCK_RAW,
   SOL_SOCKET,
   sendto,
+  setCloseOnExec,
   setsockopt,
   socket,
   watchReadable,
@@ -148,6 +149,7 @@ function openAddonBackend(addon: Addon): RawBackend {
     raw.close(); // another release of the add-on than the one that this was written for
     return openKoffiBackend();
   }
+  setCloseOnExec(fd); // the add-on does not, and whoever has it reads and sends any packet
   setsockopt(fd, IPPROTO_IP, IP_HDRINCL, 1);
   let received = 0;
   const noteLength = (_into: Uint8Array, length: number) => {

@@ -159,6 +159,11 @@ export function ioctl(fd: number, request: number, argument: Uint8Array): void {
   check("ioctl", libc().ioctl(fd, request, argument), `0x${request.toString(16)}`);
 }
 
+/** Keeps the descriptor from the programs that this process starts (FD_CLOEXEC). Throws LibcError (EBADF). */
+export function setCloseOnExec(fd: number): void {
+  ioctl(fd, FIOCLEX, noBytes);
+}
+
 /** sendto(2) of `bytes[0, length)`. `address` is a sockaddr, null when the socket is connected. Returns bytes or -errno. */
 export function sendto(fd: number, bytes: Uint8Array, length: number, flags: number, address: Uint8Array | null): number {
   const functions = libc();
@@ -239,6 +244,9 @@ type LibcFunctions = {
 };
 
 // koffi copies neither the arrays nor their addresses, so one cell serves every call of this single thread.
+/** include/uapi/asm-generic/ioctls.h */
+const FIOCLEX = 0x5451;
+const noBytes = new Uint8Array(0);
 const integerCell = new Int32Array(1);
 const lengthCell = new Uint32Array(1);
 
