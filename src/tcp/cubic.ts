@@ -174,7 +174,10 @@ export class Cubic implements CongestionControl {
   onMss(mss: number): void {
     this.#mss = mss;
     const state = this.#state;
-    // The windows stay what they are in bytes; the way up to the plateau is another in segments.
+    // The least that either may be is counted in segments of the size that goes from now on (RFC 5681 §3.1).
+    state.cwnd = Math.max(state.cwnd, mss);
+    state.ssthresh = Math.max(state.ssthresh, 2 * mss);
+    // Else they stay what they are in bytes; the way up to the plateau is another in segments.
     if (state.epochStart !== NEVER) state.k = timeToPlateau(state, mss);
   }
 

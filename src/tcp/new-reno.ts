@@ -109,6 +109,9 @@ class NewReno implements CongestionControl {
 
   onMss(mss: number): void {
     this.#mss = mss;
+    // The least that either may be is counted in segments of the size that goes from now on (RFC 5681 §3.1).
+    this.cwnd = Math.max(this.cwnd, mss);
+    this.ssthresh = Math.max(this.ssthresh, 2 * mss);
   }
 
   #remember(): void {

@@ -149,6 +149,17 @@ describe.each([
   });
 });
 
+test.each(Object.entries(CONGESTION_CONTROLS))(
+  "%s: larger segments after a time-out: one may go, and two before slow start ends",
+  (_, make) => {
+    const cc = make(524, 10 * 524);
+    cc.onTimeout(524, true, 0);
+    expect([cc.cwnd, cc.ssthresh]).toEqual([524, 1_048]);
+    cc.onMss(1_012);
+    expect([cc.cwnd, cc.ssthresh]).toEqual([1_012, 2_024]);
+  },
+);
+
 describe("cubic", () => {
   test("later means larger: of two with the same past, the one whose ACK comes later has the larger window", () => {
     fc.assert(
