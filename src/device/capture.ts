@@ -1,7 +1,7 @@
 /**
  * Captures frames with libpcap, through the add-on `cap`: the side of an interface that a program at work does not see.
  *
- * Four habits of cap 0.2 are answered here. It keeps no reference to the buffer that it writes into, so that a collection
+ * Five habits of cap 0.2 are answered here. It aborts the process when its socket fails, as when the interface goes down. It keeps no reference to the buffer that it writes into, so that a collection
  * would free it. Its handle stays in the event loop's list after close, so that collecting the object would corrupt the loop.
  * Its descriptors are inherited by programs that are started. It finds libpcap's immediate mode only where the name libpcap.so exists, which comes with the development package.
  */
@@ -15,6 +15,7 @@ import {
   AF_PACKET,
   bind,
   close,
+  duplicate,
   getsockname,
   getsockoptInt,
   ifNameToIndex,
@@ -25,6 +26,7 @@ import {
   sendto,
   setCloseOnExec,
   socket,
+  watchReadable,
 } from "../kernel/libc.js";
 import { sockaddrOf } from "../kernel/sockaddr.js";
 
@@ -43,6 +45,8 @@ export interface CaptureOptions {
   /** A filter in libpcap's language (pcap-filter(7)); "" takes everything. */
   readonly filter: string;
   readonly onFrame: FrameHandler;
+  /** The interface went down or away: the capture is over, as after `close`. Silent when left out. */
+  readonly onFailure?: (error: CaptureError) => void;
   /** Size of the ring, 32 MiB by default. cap's ring has a slot of 64 KiB a frame: that is 500 frames. */
   readonly bufferBytes?: number;
 }
@@ -96,6 +100,19 @@ export function openCapture(options: CaptureOptions): Capture {
   const fd = adoptDescriptors(before);
   const linkType = linkTypeOf(linkName);
   let isOpen = true;
+  const finish = () => {
+    isOpen = false;
+    failureWatch?.close();
+    cap.close();
+  };
+  const failureWatch =
+    fd < 0
+      ? undefined
+      : watchFailure(fd, () => {
+          if (!isOpen) return;
+          finish();
+          options.onFailure?.(new CaptureError("ENETDOWN", `the interface ${options.device} went down: its capture is over`));
+        });
   cap.on("packet", (length) => {
     if (isOpen) options.onFrame(bytes, 0, length, linkType);
   });
@@ -116,9 +133,7 @@ export function openCapture(options: CaptureOptions): Capture {
       }
     },
     close() {
-      if (!isOpen) return;
-      isOpen = false;
-      cap.close();
+      if (isOpen) finish();
     },
   };
 }
@@ -217,6 +232,27 @@ function linkTypeOf(name: string): LinkTypeNumber {
   if (name === "LINKTYPE_LINUX_SLL") return LINKTYPE_LINUX_SLL;
   if (name === "NULL") return 0;
   return Number(/\d+$/.exec(name)?.[0] ?? -1); // "Unknown linktype 276"
+}
+
+/**
+ * Calls back when the socket fails, before cap learns of it: cap answers an error with abort(3), which ends the process. epoll
+ * reports what was added last first, so a second descriptor of the same socket, watched for the same events, comes before cap's
+ * own; once cap is closed in that call, libuv drops what it still had to report to it.
+ */
+function watchFailure(fd: number, onFailure: () => void): { close(): void } {
+  const copy = duplicate(fd);
+  const watch = watchReadable(copy, () => {}, onFailure);
+  watch.setRef(false);
+  let isOpen = true;
+  return {
+    close() {
+      if (!isOpen) return;
+      isOpen = false;
+      watch.close();
+      // Not within its own event: libuv lets go of a descriptor at the end of the turn.
+      setImmediate(() => close(copy));
+    },
+  };
 }
 
 /** The descriptors of this process; none where they cannot be used anyway. */

@@ -125,6 +125,7 @@ function receivingDevice(
   let onBatchEnd: () => void = () => {};
   let isBatchOpen = false;
   let isOpen = true;
+  let isDown = false;
   const endBatch = () => {
     isBatchOpen = false;
     if (isOpen) onBatchEnd();
@@ -143,7 +144,10 @@ function receivingDevice(
       setImmediate(endBatch);
     }
   };
-  const capture = openCapture({ device: link.name, filter: ANY_TCP, onFrame });
+  const onFailure = () => {
+    isDown = true;
+  };
+  const capture = openCapture({ device: link.name, filter: ANY_TCP, onFrame, onFailure });
   capture.setProgram(portFilter([], "ethernet")); // where it cannot be set, more is delivered, as the contract allows
   const sender = makeSender(capture);
   const portSet = new PortSet({ first: 49152, last: 65535 });
@@ -152,7 +156,10 @@ function receivingDevice(
     peerMac,
     mtuBytes: Math.min(link.mtuBytes, MAX_CAPTURED_BYTES),
     stats: sender.stats,
-    send: (bytes, offset, length, _note) => (isOpen ? sender.send(bytes, offset, length) : countSendError(sender.stats, "EBADF")),
+    send(bytes, offset, length, _note) {
+      if (!isOpen || isDown) return countSendError(sender.stats, isOpen ? "ENETDOWN" : "EBADF");
+      return sender.send(bytes, offset, length);
+    },
     start(onPacket, batchEnd) {
       handler = onPacket;
       onBatchEnd = batchEnd;

@@ -159,6 +159,13 @@ export function ioctl(fd: number, request: number, argument: Uint8Array): void {
   check("ioctl", libc().ioctl(fd, request, argument), `0x${request.toString(16)}`);
 }
 
+/** dup(2), close-on-exec: a second descriptor of the same open file. Throws LibcError (EBADF, EMFILE). */
+export function duplicate(fd: number): number {
+  const copy = check("dup", libc().dup(fd));
+  setCloseOnExec(copy);
+  return copy;
+}
+
 /** Keeps the descriptor from the programs that this process starts (FD_CLOEXEC). Throws LibcError (EBADF). */
 export function setCloseOnExec(fd: number): void {
   ioctl(fd, FIOCLEX, noBytes);
@@ -199,8 +206,13 @@ export interface ReadableWatch {
  * Calls `onReadable` in the event loop as long as the descriptor is readable (level-triggered: read until EAGAIN or be called
  * again). Node has no public way to poll a descriptor; koffi 3 has one on libuv, without a thread in between.
  */
-export function watchReadable(fd: number, onReadable: () => void): ReadableWatch {
-  const handle = loadKoffi().node.poll(fd, { readable: true }, () => onReadable());
+export function watchReadable(fd: number, onReadable: () => void, onFailure?: () => void): ReadableWatch {
+  // koffi's types tell of the events alone; what it calls with is libuv's status and then the events.
+  const onPoll = (status: unknown) => {
+    if (typeof status === "number" && status < 0 && onFailure !== undefined) onFailure();
+    else onReadable();
+  };
+  const handle = loadKoffi().node.poll(fd, { readable: true }, onPoll);
   let open = true;
   return {
     setRef(keepAlive) {
@@ -235,6 +247,7 @@ type LibcFunctions = {
   setsockopt: (fd: number, level: number, option: number, value: Uint8Array | Int32Array, length: number) => number;
   getsockopt: (fd: number, level: number, option: number, value: Uint8Array | Int32Array, length: Uint32Array) => number;
   close: (fd: number) => number;
+  dup: (fd: number) => number;
   ioctl: (fd: number, request: number, argument: Uint8Array) => number;
   sendto: (fd: number, b: Uint8Array, length: number, flags: number, to: Uint8Array | null, toLength: number) => number;
   recv: (fd: number, into: Uint8Array, length: number, flags: number) => number;
@@ -280,6 +293,7 @@ function libc(): LibcFunctions {
     setsockopt: library.func("int setsockopt(int, int, int, void *, uint32_t)") as LibcFunctions["setsockopt"],
     getsockopt: library.func("int getsockopt(int, int, int, void *, void *)") as LibcFunctions["getsockopt"],
     close: library.func("int close(int)") as LibcFunctions["close"],
+    dup: library.func("int dup(int)") as LibcFunctions["dup"],
     ioctl: library.func("int ioctl(int, unsigned long, void *)") as LibcFunctions["ioctl"],
     sendto: library.func("intptr_t sendto(int, void *, size_t, int, void *, uint32_t)") as LibcFunctions["sendto"],
     recv: library.func("intptr_t recv(int, void *, size_t, int)") as LibcFunctions["recv"],
