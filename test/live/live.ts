@@ -11,7 +11,7 @@ import type { SegmentEvent, TraceEvent } from "../../src/observe/events.js";
 import type { ListenOptions } from "../../src/stack/listener.js";
 import type { ConnectOptions } from "../../src/stack/stack.js";
 import { FIN } from "../../src/wire/tcp-flags.js";
-import { enterPrivateNamespace, type FarNamespace, openFarNamespace } from "../kernel/support.js";
+import { enterPrivateNamespace, type FarNamespace, openFarNamespace, run } from "../kernel/support.js";
 import { KernelPeer, spawnHere } from "./kernel-peer.js";
 import { RstWatch } from "./rst-watch.js";
 
@@ -27,6 +27,13 @@ export interface Path {
 export const LOOPBACK: Path = { name: "raw link on loopback", link: "raw", kernel: "127.0.0.1", ours: "127.0.0.1" };
 export const VETH: Path = { name: "raw link across a veth pair", link: "raw", kernel: "10.77.0.2", ours: "10.77.0.1" };
 export const VETH_PCAP: Path = { name: "pcap link across a veth pair", link: "pcap", kernel: "10.77.0.2", ours: "10.77.0.1" };
+/** For the tests that ask for it. */
+export const VETH_IPV6: Path = {
+  name: "pcap link across a veth pair, IPv6",
+  link: "pcap",
+  kernel: "2001:db8:77::2",
+  ours: "2001:db8:77::1",
+};
 export const PATHS = [LOOPBACK, VETH, VETH_PCAP];
 
 /** 2 MSL in the tests, unless they ask for another. */
@@ -56,6 +63,9 @@ export class World {
     const metrics = "/proc/sys/net/ipv4/tcp_no_metrics_save";
     writeFileSync(metrics, "1");
     far.run("sh", "-c", `echo 1 > ${metrics}`);
+    // Without duplicate address detection, which would take a second.
+    run("ip", "-6", "addr", "add", `${VETH_IPV6.ours}/64`, "dev", "near0", "nodad");
+    far.run("ip", "-6", "addr", "add", `${VETH_IPV6.kernel}/64`, "dev", "far0", "nodad");
     return new World(far);
   }
 

@@ -31,7 +31,9 @@ export class RstWatch {
 
   /** Watches an interface; `address` is one that the kernel reaches through it. */
   watch(device: string, address: string): void {
-    const filter = `tcp[tcpflags] & tcp-rst != 0 or (udp and dst port ${MARK_PORT})`;
+    // libpcap's `tcp[…]` is IPv4's alone: in IPv6 the flags stand 13 bytes behind the header of 40.
+    const resets = "tcp[tcpflags] & tcp-rst != 0 or (ip6 proto 6 and ip6[53] & tcp-rst != 0)";
+    const filter = `${resets} or (ip and udp and dst port ${MARK_PORT})`;
     const shown = new Map<number, () => void>();
     const capture = openCapture({
       device,
