@@ -59,6 +59,12 @@ export class SimHost {
     return made;
   }
 
+  /** Gives a connection that was opened on the stack its user. */
+  adopt(connection: Connection, user: ConnectionUser): void {
+    this.#users.set(connection, user);
+    this.drain();
+  }
+
   /** Passive OPEN: `serve` is given every connection as it is accepted and returns its user. */
   listen(
     port: number,

@@ -2,11 +2,12 @@
  * A passive OPEN that stays: connections in SYN-RECEIVED wait in its SYN queue (半连接队列), connections that are done with
  * the handshake in its accept queue (全连接队列) until the user takes them.
  */
-import type { Micros } from "../base/time.js";
+import { type Micros, SECOND } from "../base/time.js";
 import type { ConnectionConfig } from "../tcp/config.js";
 import type { Connection, EstablishGate } from "../tcp/connection.js";
 import type { IpAddress } from "../wire/address.js";
 import type { SynCookiePolicy } from "./config.js";
+import type { FastOpenCookies } from "./fast-open-cookies.js";
 
 export interface ListenOptions {
   /** Unspecified (0.0.0.0, ::) takes connections to every address of the family. */
@@ -17,6 +18,13 @@ export interface ListenOptions {
   readonly backlog?: number;
   /** Size of the SYN queue. Default 1024. */
   readonly synBacklog?: number;
+  /**
+   * Fast Open connections at a time that are not through with their handshake (RFC 7413 §5.1; Linux: TCP_FASTOPEN). Default 0: none.
+   * `connection.fastOpen` must say "server" or "both" too.
+   */
+  readonly fastOpenQueue?: number;
+  /** 16 bytes, or 32 with the last key: for the cookies of this listener alone (Linux: TCP_FASTOPEN_KEY). */
+  readonly fastOpenKey?: Uint8Array;
   readonly connection?: Partial<ConnectionConfig>;
 }
 
@@ -30,15 +38,24 @@ export interface ListenerHost {
 export class Listener implements EstablishGate {
   readonly address: IpAddress;
   readonly port: number;
-  readonly backlog: number;
+  /** May be changed at any time (POSIX: listen, once more). */
+  backlog: number;
   readonly synBacklog: number;
+  /** See ListenOptions; may be changed at any time. */
+  fastOpenQueue: number;
   readonly config: ConnectionConfig;
+  /** Where the listener has a key of its own. */
+  fastOpenCookies: FastOpenCookies | undefined;
   readonly portKey: string;
   /** For the user, see Connection.context. */
   context: unknown;
   /** Connections in SYN-RECEIVED. */
   readonly synQueue = new Set<Connection>();
   readonly acceptQueue: Connection[] = [];
+  /** Fast Open connections in SYN-RECEIVED: in the accept queue, or with the user already. */
+  readonly fastOpenPending = new Set<Connection>();
+  /** Of those that were reset, when they count no more. */
+  #fastOpenResets: Micros[] = [];
   closed = false;
   readonly counters = {
     /** SYNs for new connections, whatever became of them. */
@@ -56,6 +73,11 @@ export class Listener implements EstablishGate {
     cookiesSent: 0,
     cookiesReceived: 0,
     cookiesFailed: 0,
+    /** SYNs whose data was taken; SYNs that found too many such pending; cookies granted; and cookies that were wrong. */
+    fastOpenAccepted: 0,
+    fastOpenOverflows: 0,
+    fastOpenCookiesSent: 0,
+    fastOpenCookiesFailed: 0,
   };
   readonly #host: ListenerHost;
   readonly #synCookies: SynCookiePolicy;
@@ -75,6 +97,7 @@ export class Listener implements EstablishGate {
     // Note: Linux does the same: even a backlog of 0 lets one connection in.
     this.backlog = Math.max(1, options.backlog ?? 511);
     this.synBacklog = options.synBacklog ?? 1024;
+    this.fastOpenQueue = options.fastOpenQueue ?? 0;
     this.config = config;
     this.portKey = portKey;
   }
@@ -107,6 +130,7 @@ export class Listener implements EstablishGate {
 
   /** The third segment has come: on to the accept queue, or not yet (the peer's data or our SYN-ACK will be repeated). */
   mayEstablish(connection: Connection): boolean {
+    if (this.fastOpenPending.delete(connection)) this.counters.established++;
     if (!this.synQueue.has(connection)) return true;
     if (this.acceptQueue.length >= this.backlog) {
       this.counters.acceptQueueOverflows++;
@@ -117,6 +141,29 @@ export class Listener implements EstablishGate {
     this.counters.established++;
     this.#host.listenerReady(this);
     return true;
+  }
+
+  /** Whether one more Fast Open connection may be pending. */
+  hasFastOpenRoom(now: Micros): boolean {
+    if (this.#fastOpenResets.length > 0) this.#fastOpenResets = this.#fastOpenResets.filter((until) => until > now);
+    return this.fastOpenPending.size + this.#fastOpenResets.length < this.fastOpenQueue;
+  }
+
+  /** The data of a SYN was taken: to the accept queue before the handshake is done (RFC 7413 §4.2.2). */
+  acceptFastOpen(connection: Connection): void {
+    this.synQueue.delete(connection);
+    this.fastOpenPending.add(connection);
+    this.acceptQueue.push(connection);
+    this.counters.fastOpenAccepted++;
+    this.#host.listenerReady(this);
+  }
+
+  /** @internal */
+  ended(connection: Connection, now: Micros): void {
+    if (!this.fastOpenPending.delete(connection)) return;
+    this.counters.handshakesFailed++;
+    // RFC 7413 §5.1: a forger whose victims answer with RST must not be free of the limit for that.
+    if (connection.failure === "ECONNRESET") this.#fastOpenResets.push(now + RESET_COUNTS);
   }
 
   /** Takes the oldest connection that is ready, or undefined. Its events begin from here. */
@@ -135,3 +182,6 @@ export class Listener implements EstablishGate {
     this.#host.listenerClosed(this, now);
   }
 }
+
+/** How long. Note: Linux does the same (reqsk_fastopen_remove). */
+const RESET_COUNTS: Micros = 60 * SECOND;

@@ -19,6 +19,9 @@ import type { StackConfig } from "./config.js";
 import { ConnectionTable } from "./connection-table.js";
 import { CookieAnswers } from "./cookie-answers.js";
 import { Entry } from "./entry.js";
+import { FastOpenCache } from "./fast-open-cache.js";
+import { FastOpenCookies } from "./fast-open-cookies.js";
+import { judgeFastOpen } from "./fast-open-server.js";
 import { Listener, type ListenerHost, type ListenOptions } from "./listener.js";
 import { PathMtuCache } from "./path-mtu-cache.js";
 import { addressInUse, PortRegistry } from "./port-registry.js";
@@ -33,6 +36,11 @@ export interface ConnectOptions {
   readonly localPort?: number;
   readonly remote: IpAddress;
   readonly remotePort: number;
+  /**
+   * The first data: with Fast Open (RFC 7413) as much of it as fits goes with the SYN, once a cookie of the server is known; else
+   * after the handshake. Whoever gives it must bear that the server may take it twice (§6.1). Not more than the send buffer.
+   */
+  readonly data?: Uint8Array;
   readonly connection?: Partial<ConnectionConfig>;
 }
 
@@ -50,6 +58,10 @@ export class Stack implements ListenerHost {
   readonly #cookies: SynCookies;
   readonly #cookieAnswers = new CookieAnswers();
   readonly #pathMtus = new PathMtuCache();
+  /** What Fast Open has learned of servers. */
+  readonly fastOpenCache = new FastOpenCache();
+  /** Makes the cookies of listeners that have no key of their own. */
+  readonly fastOpenCookies: FastOpenCookies;
   readonly #challenges: ChallengeBudget;
   /** Connections to drain, in order; `#readyHead` is the next. */
   #ready: Entry[] = [];
@@ -69,6 +81,7 @@ export class Stack implements ListenerHost {
     this.#table = new ConnectionTable(config.random.u32());
     this.#ports = new PortRegistry(config.ports);
     this.#cookies = new SynCookies(config.random);
+    this.fastOpenCookies = new FastOpenCookies(config.random);
     this.#challenges = new ChallengeBudget(config.challengeAcksPerSecond ?? 1000, config.random);
   }
 
@@ -108,7 +121,7 @@ export class Stack implements ListenerHost {
   /**
    * Active OPEN (RFC 9293 §3.10.1). Throws RawTcpError: `EADDRINUSE`, `EADDRNOTAVAIL` (no free port, or a local address that
    * is not one host's), `EINVAL` (port out of range, families that differ), `ENETUNREACH` for a broadcast or multicast target
-   * (MUST-46), or what the port holder throws.
+   * (MUST-46), `EMSGSIZE` for data beyond the send buffer, or what the port holder throws.
    */
   connect(options: ConnectOptions, now: Micros): Connection {
     const { local, remote, remotePort } = options;
@@ -122,15 +135,22 @@ export class Stack implements ListenerHost {
     if (local.family !== remote.family)
       throw new RawTcpError("EINVAL", `cannot connect from ${local} to ${remote}: different families`);
     if (!isPort(remotePort)) throw new RawTcpError("EINVAL", `not a port to connect to: ${remotePort}`);
+    const { data } = options;
+    const { sendBufferBytes } = { ...this.defaults, ...options.connection };
+    if (data !== undefined && data.length > sendBufferBytes)
+      throw new RawTcpError("EMSGSIZE", `${data.length} bytes with the SYN are more than the send buffer of ${sendBufferBytes}`);
     const [localPort, portKey] = this.#choosePort(local, options.localPort ?? 0, remote, remotePort);
-    const entry = this.#open(options.connection, local, localPort, remote, remotePort, undefined, portKey, now);
-    entry.connection.openActive(this.#secrets.isn(local, localPort, remote, remotePort, now), now);
-    return entry.connection;
+    const { connection } = this.#open(options.connection, local, localPort, remote, remotePort, undefined, portKey, now);
+    if (data !== undefined) this.fastOpenCache.prepare(connection.tcb, now);
+    connection.openActive(this.#secrets.isn(local, localPort, remote, remotePort, now), now, data);
+    return connection;
   }
 
-  /** Passive OPEN that stays. Throws RawTcpError `EADDRINUSE`, `EINVAL` (port out of range), or what the port holder throws. */
+  /** Passive OPEN that stays. Throws RawTcpError `EADDRINUSE`, `EINVAL` (port out of range, a bad Fast Open key), or what the port holder throws. */
   listen(options: ListenOptions): Listener {
     const { address } = options;
+    const { fastOpenKey } = options;
+    const cookies = fastOpenKey && FastOpenCookies.withKeys(this.#config.random, fastOpenKey);
     let port = options.port ?? 0;
     let portKey: string;
     if (port === 0) {
@@ -143,6 +163,7 @@ export class Stack implements ListenerHost {
     }
     const config = { ...DEFAULT_CONFIG, ...this.#config.connection, ...options.connection };
     const listener = new Listener(this, options, port, config, portKey, this.#config.synCookies);
+    listener.fastOpenCookies = cookies;
     this.#listeners.push(listener);
     return listener;
   }
@@ -259,6 +280,7 @@ export class Stack implements ListenerHost {
     // Out of the queues first: these handshakes did not fail.
     listener.synQueue.clear();
     listener.acceptQueue.length = 0;
+    listener.fastOpenPending.clear();
     for (const connection of orphans) connection.abort(now);
     this.#ports.release(listener.portKey);
     this.onWake?.();
@@ -348,7 +370,9 @@ export class Stack implements ListenerHost {
       iss = seqAdd(lastSeq, LARGEST_UNSCALED_WINDOW + 1);
     }
     connection.openPassive(iss, now);
+    judgeFastOpen(listener, listener.fastOpenCookies ?? this.fastOpenCookies, connection, segment, now);
     const note = connection.receive(segment, now);
+    if (connection.tcb.fastOpen.accepted) listener.acceptFastOpen(connection);
     this.#afterInput(entry);
     return note;
   }
@@ -391,6 +415,8 @@ export class Stack implements ListenerHost {
     const entry = this.#openFor(listener, local.clone(), remote.clone(), segment.sourcePort, now);
     const { connection } = entry;
     connection.openPassive((segment.ack - 1) >>> 0, now);
+    // Nothing holds it back: no SYN-ACK can be repeated whose answer would count. Note: Linux does the same.
+    connection.tcb.deferAccept.timeouts = 0;
     rebuildSyn(this.#syn, segment, remembered);
     connection.receive(this.#syn, now);
     this.#cookieAnswers.swallow(connection, now);
@@ -491,6 +517,7 @@ export class Stack implements ListenerHost {
     if (entry.removed) return;
     const { connection } = entry;
     if (connection.tcb.pathMtu.learned) this.#learnPathMtu(connection);
+    if (connection.tcb.fastOpen.learned) this.fastOpenCache.learn(connection.tcb, now);
     if (connection.state === "CLOSED" || connection.state === "LISTEN") this.#remove(entry, now);
     else this.#timers.schedule(entry, connection.nextTimeout());
     if (!entry.embryonic) this.#tell(entry);
@@ -508,6 +535,7 @@ export class Stack implements ListenerHost {
     this.#timers.remove(entry);
     this.#table.remove(entry);
     if (listener?.synQueue.delete(connection)) listener.counters.handshakesFailed++;
+    connection.gate?.ended?.(connection, now);
     if (connection.state === "LISTEN") connection.abort(now);
     this.#ports.release(entry.portKey);
   }

@@ -4,6 +4,7 @@ import { type Micros, NEVER } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import { FIN, SYN } from "../wire/tcp-flags.js";
 import { challengeAck } from "./challenge-ack.js";
+import { synAcknowledged } from "./fast-open.js";
 import { ackForRecovery, startTlp } from "./loss-recovery.js";
 import { startRetransmission } from "./output.js";
 import { tellWritable } from "./send-space.js";
@@ -46,6 +47,7 @@ function acknowledge(tcb: Tcb, seg: Segment, now: Micros): boolean {
   const finAcked = tcb.finQueued && seqGt(seg.ack, tcb.dataEnd);
   measureSyn(tcb, now);
   snd.una = seg.ack;
+  if (!tcb.synAcked) synAcknowledged(tcb);
   tcb.synAcked = true;
   if (bytes > 0) {
     tcb.sendQueue.discard(bytes);

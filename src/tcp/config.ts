@@ -2,6 +2,7 @@
 import { MILLISECOND, MINUTE, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { CongestionFactory } from "./congestion.js";
 import { cubic } from "./cubic.js";
+import type { FastOpenPolicy } from "./fast-open.js";
 
 export interface ConnectionConfig {
   /** Largest IP packet of our link, headers included; path MTU discovery may find less. */
@@ -75,6 +76,12 @@ export interface ConnectionConfig {
   /** SEND takes nothing while as many bytes were never sent; NEVER for no such mark (Linux: TCP_NOTSENT_LOWAT). */
   readonly notSentLowWaterBytes: number;
   readonly congestion: CongestionFactory;
+  /** For which role TCP Fast Open may be used (RFC 7413). A connection must ask for it, and a listener have a queue for it. */
+  readonly fastOpen: FastOpenPolicy;
+  /** Send and take data on a SYN without a cookie: for networks where no address is forged (RFC 7413 §8.2, Linux: TCP_FASTOPEN_NO_COOKIE). */
+  readonly fastOpenWithoutCookie: boolean;
+  /** Of a listener: how long a connection without data stays in SYN-RECEIVED; 0 does not defer (Linux: TCP_DEFER_ACCEPT). */
+  readonly deferAcceptUs: Micros;
   /** TTL or hop limit (RFC 9293 MUST-49). */
   readonly ttl: number;
   /** TOS or traffic class byte; ECN bits zero (RFC 9293 MUST-48). */
@@ -137,6 +144,10 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   tailLossProbe: true,
   notSentLowWaterBytes: NEVER,
   congestion: cubic,
+  // Note: Linux does the same (net.ipv4.tcp_fastopen 1).
+  fastOpen: "client",
+  fastOpenWithoutCookie: false,
+  deferAcceptUs: 0,
   // RFC 1700; Note: Linux does the same.
   ttl: 64,
   tos: 0,

@@ -29,6 +29,8 @@ import * as calls from "./user-calls.js";
 /** Asked before a half-open connection becomes ESTABLISHED: a listener whose accept queue is full says no. */
 export interface EstablishGate {
   mayEstablish(connection: Connection, now: Micros): boolean;
+  /** The connection is over. */
+  ended?(connection: Connection, now: Micros): void;
 }
 
 export class Connection {
@@ -75,9 +77,9 @@ export class Connection {
     this.tcb.observer = observer;
   }
 
-  /** Active OPEN with the given initial send sequence number. */
-  openActive(iss: number, now: Micros): void {
-    calls.openActive(this.tcb, iss, now);
+  /** Active OPEN with the given initial send sequence number; `data` is the first to be sent, and must fit in the send buffer. */
+  openActive(iss: number, now: Micros, data?: Uint8Array): void {
+    calls.openActive(this.tcb, iss, now, data);
     this.wake?.();
   }
 

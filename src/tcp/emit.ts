@@ -9,6 +9,7 @@ import { addBytes, finish } from "../wire/checksum.js";
 import { PROTOCOL_TCP } from "../wire/ip-packet.js";
 import { OPTION_MSS, OPTION_NOP, OPTION_SACK_PERMITTED, OPTION_TIMESTAMPS, OPTION_WINDOW_SCALE } from "../wire/segment.js";
 import { ACK, RST, SYN } from "../wire/tcp-flags.js";
+import { putFastOpen } from "./fast-open.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
 import type { Tcb } from "./tcb.js";
 
@@ -104,7 +105,7 @@ function putSynOptions(tcb: Tcb, bytes: Uint8Array, at: number, answer: boolean,
     bytes[at + 3] = answer ? tcb.rcv.windShift : offeredShift(tcb);
     at += 4;
   }
-  return at;
+  return putFastOpen(tcb.fastOpen, bytes, at);
 }
 
 function putSackPermitted(bytes: Uint8Array, at: number): number {

@@ -130,6 +130,8 @@ export interface TcpInfo {
   tcpi_rcv_wnd: number;
   /** Retransmission time-outs in all. */
   tcpi_total_rto: number;
+  /** Why data did not go with our SYN, or was not taken: see FAST_OPEN_FAILURES. */
+  tcpi_fastopen_client_fail: number;
 }
 
 /** TCP_INFO of a connection at `now`. Plain values, safe to keep. */
@@ -200,6 +202,7 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_snd_wnd: snd.wnd,
     tcpi_rcv_wnd: tcb.receiveWindow,
     tcpi_total_rto: counters.timeouts,
+    tcpi_fastopen_client_fail: tcb.fastOpen.clientFail,
   };
 }
 
@@ -218,7 +221,8 @@ function optionBits(tcb: Tcb): number {
   return (
     (tcb.ts.enabled ? TCPI_OPTIONS.TIMESTAMPS : 0) |
     (tcb.sack.enabled ? TCPI_OPTIONS.SACK : 0) |
-    (tcb.scaling ? TCPI_OPTIONS.WSCALE : 0)
+    (tcb.scaling ? TCPI_OPTIONS.WSCALE : 0) |
+    (tcb.fastOpen.synDataAcked ? TCPI_OPTIONS.SYN_DATA : 0)
   );
 }
 

@@ -376,7 +376,8 @@ const MAX_ACK_DELAY: Micros = 200 * MILLISECOND;
 export function startTlp(tcb: Tcb, now: Micros): void {
   const { recovery, sent, timers } = tcb;
   timers.tlp = NEVER;
-  if (!tcb.sack.enabled || !tcb.config.tailLossProbe || sent.length === 0) return;
+  // Not before the handshake is done: until then the SYN-ACK is what is repeated.
+  if (!tcb.sack.enabled || !tcb.config.tailLossProbe || sent.length === 0 || !tcb.synAcked) return;
   if (recovery.active || recovery.loss || recovery.tlpActive) return;
   if (sent.sackedSegments > 0 || sent.lostSegments > 0 || tcb.snd.wnd === 0) return;
   // TLP_calc_PTO.

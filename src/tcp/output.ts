@@ -7,7 +7,8 @@ import { type Micros, NEVER } from "../base/time.js";
 import { ACK, FIN, PSH, RST, SYN } from "../wire/tcp-flags.js";
 import { corkSent, holdsBack } from "./cork.js";
 import { noteAnswer } from "./delayed-ack.js";
-import { emitSegment, setUrgentPointer } from "./emit.js";
+import { emitSegment, headerBytes, setUrgentPointer } from "./emit.js";
+import { synPayload } from "./fast-open.js";
 import { restartAfterIdle } from "./initial-window.js";
 import { congestionWindow, flight, noteRepetition, startTlp, tlpDue } from "./loss-recovery.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
@@ -31,6 +32,8 @@ export function pollTransmit(tcb: Tcb, now: Micros, out: OutgoingPacket): boolea
     case "SYN-SENT":
     case "SYN-RECEIVED":
       if (tcb.snd.nxt === tcb.iss) return sendSyn(tcb, now, out);
+      // RFC 7413 §4.2.2: a server may answer before the handshake is done. Lost data waits for its end, as the SYN-ACK does not.
+      if (tcb.fastOpen.accepted && seqDiff(tcb.dataEnd, tcb.snd.nxt) > 0 && sendNewData(tcb, now, out)) return true;
       break;
     case "TIME-WAIT":
     case "FIN-WAIT-2":
@@ -63,11 +66,23 @@ function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const repeated = tcb.snd.max !== tcb.iss;
   const answer = tcb.state === "SYN-RECEIVED";
   const field = advertise(tcb, 0);
-  tcb.snd.nxt = seqAdd(tcb.iss, 1);
-  tcb.snd.max = seqMax(tcb.snd.max, tcb.snd.nxt);
+  const data = answer || repeated ? 0 : synPayload(tcb, Math.min(tcb.config.mtuBytes, tcb.pathMtu.bytes) - headerBytes(tcb));
+  if (data > 0) tcb.fastOpen.synBytes = data;
+  const end = seqAdd(tcb.iss, 1 + data);
+  // What a Fast Open server has sent beyond its SYN-ACK stays sent.
+  tcb.snd.nxt = tcb.sent.last?.end ?? end;
+  tcb.snd.max = seqMax(tcb.snd.max, end);
   tcb.synSentAt = now;
-  const note = answer ? (repeated ? NOTE_SYN_ACK_AGAIN : NOTE_SYN_ACK) : repeated ? NOTE_SYN_AGAIN : NOTE_SYN;
-  emitSegment(tcb, out, now, answer ? SYN | ACK : SYN, tcb.iss, answer ? tcb.rcv.nxt : 0, field, 0, 0, note);
+  const note = answer
+    ? repeated
+      ? NOTE_SYN_ACK_AGAIN
+      : NOTE_SYN_ACK
+    : repeated
+      ? NOTE_SYN_AGAIN
+      : data > 0
+        ? NOTE_SYN_DATA
+        : NOTE_SYN;
+  emitSegment(tcb, out, now, answer ? SYN | ACK : SYN, tcb.iss, answer ? tcb.rcv.nxt : 0, field, 0, data, note);
   acknowledged(tcb);
   if (repeated) tcb.counters.retransmits++;
   startRetransmission(tcb, now);
@@ -75,6 +90,7 @@ function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
 }
 
 const NOTE_SYN = "open: tells our initial sequence number";
+const NOTE_SYN_DATA = "open, with the first data: Fast Open saves it a round trip";
 const NOTE_SYN_AGAIN = "SYN again: no answer yet";
 const NOTE_SYN_ACK = "takes the SYN and opens our direction in the same segment";
 const NOTE_SYN_ACK_AGAIN = "SYN-ACK again: the third segment has not come";
@@ -156,7 +172,8 @@ function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
 function mayShip(tcb: Tcb, length: number, queued: number, fin: boolean): boolean {
   const snd = tcb.snd;
   if (length >= segmentBytes(tcb) || fin) return true;
-  const idle = snd.nxt === snd.una;
+  // A SYN-ACK that waits for its acknowledgment holds back no answer of a Fast Open server.
+  const idle = snd.nxt === (tcb.synAcked ? snd.una : tcb.dataStart);
   if (length === queued && (idle || tcb.config.noDelay)) return true;
   return length < queued && (idle || tcb.config.noDelay) && length * 2 >= snd.maxWnd;
 }
@@ -221,7 +238,7 @@ const NOTE_DATA_FIN = "the last data, and no more from us";
 
 /** FIN takes a place in the window like any byte (RFC 9293 §3.4); one that was sent before may be sent again. */
 function finMayGo(tcb: Tcb, seq: number, data: number): boolean {
-  if (tcb.state === "ESTABLISHED" || tcb.state === "CLOSE-WAIT") return false;
+  if (tcb.state === "ESTABLISHED" || tcb.state === "CLOSE-WAIT" || tcb.state === "SYN-RECEIVED") return false;
   const fin = seqAdd(seq, data);
   // A repetition takes none along that SND.MAX does not count yet: its acknowledgment would be one of what was never sent.
   if (seqLt(seq, tcb.snd.nxt)) return seqLt(fin, tcb.snd.max);

@@ -50,6 +50,8 @@ export const PROFILES = {
     rack: true,
     tailLossProbe: true,
     congestion: cubic,
+    // tcp_fastopen.
+    fastOpen: "client",
   },
   /** The RFCs' plain choices: RFC 9293, 5681, 6298, 6582, 6928. */
   rfc: {
@@ -87,6 +89,8 @@ export const PROFILES = {
     rack: false,
     tailLossProbe: false,
     congestion: newReno,
+    // RFC 7413 is experimental.
+    fastOpen: "off",
   },
 } as const satisfies Record<string, Partial<ConnectionConfig>>;
 

@@ -9,8 +9,10 @@ import type { Segment } from "../wire/segment.js";
 import { ACK, FIN, RST, SYN, URG } from "../wire/tcp-flags.js";
 import { processAck } from "./ack-arrives.js";
 import { challengeAck, outOfWindowAck } from "./challenge-ack.js";
+import { defersAccept } from "./defer-accept.js";
 import { offeredShift } from "./emit.js";
 import { EVENT_URGENT } from "./event-bits.js";
+import { takeSynAck } from "./fast-open.js";
 import { askForAck } from "./output.js";
 import { fail, setState, startTimeWait } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
@@ -45,7 +47,19 @@ function listen(tcb: Tcb, seg: Segment, now: Micros): string {
   takeSyn(tcb, seg, now);
   // Third: other control or text of the SYN. Note: Linux drops text on a SYN without Fast Open, as we do; the peer repeats it.
   setState(tcb, "SYN-RECEIVED", "rcv SYN", now);
+  if (tcb.fastOpen.accepted) return fastOpenText(tcb, seg, now);
   return "SYN: half-open, waits in the SYN queue";
+}
+
+/** RFC 7413 §4.2.2: the stack found the cookie good, so the text goes to the user before the handshake is done. FIN will come again. */
+function fastOpenText(tcb: Tcb, seg: Segment, now: Micros): string {
+  const { rcv } = tcb;
+  seg.flags &= ~FIN;
+  // No window was told yet: all that there is room for.
+  rcv.adv = seqAdd(rcv.nxt, Math.min(tcb.receiveSpace, seg.payloadLength));
+  processText(tcb, seg, now);
+  tcb.fastOpen.synDataAcked = rcv.nxt !== seqAdd(tcb.irs, 1);
+  return "SYN with a good Fast Open cookie: its data goes to the user at once";
 }
 
 // §3.10.7.3 SYN-SENT STATE
@@ -69,6 +83,7 @@ function synSent(tcb: Tcb, seg: Segment, now: Micros): string {
   // Fourth, check the SYN bit. Fifth, if neither SYN nor RST is set, drop.
   if ((seg.flags & SYN) === 0) return drop(tcb, "dropped: no SYN in SYN-SENT", now);
   takeSyn(tcb, seg, now);
+  takeSynAck(tcb, seg);
   if (!hasAck) {
     // Simultaneous open: our SYN goes out again, with the ACK (MUST-10).
     snd.nxt = tcb.iss;
@@ -99,7 +114,7 @@ function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
     }
   }
   // First, check the sequence number.
-  if (!acceptable(tcb, seg)) {
+  if (!acceptable(tcb, seg) || isSynAgain(tcb, seg)) {
     if (seg.flags & RST) return drop(tcb, "dropped: RST outside the window", now);
     return unacceptable(tcb, seg, now);
   }
@@ -117,7 +132,7 @@ function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
   if (seg.flags & SYN) {
     if (tcb.state !== "SYN-RECEIVED") return challengeAck(tcb, "SYN on a synchronized connection: challenged", now);
     // RFC 9293 §3.10.7.4: a passive open goes back to LISTEN, that is, this half-open connection is forgotten.
-    if (tcb.passive) {
+    if (tcb.passive && !tcb.fastOpen.accepted) {
       setState(tcb, "LISTEN", "rcv SYN in the window", now);
       return "SYN in the window: back to LISTEN";
     }
@@ -128,6 +143,7 @@ function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
   if ((seg.flags & ACK) === 0) return drop(tcb, "dropped: no ACK", now);
   if (tcb.state === "SYN-RECEIVED") {
     if (!(seqLt(snd.una, seg.ack) && seqLe(seg.ack, snd.max))) return strayReset(tcb, seg, WRONG_ACK, now);
+    if (defersAccept(tcb, seg)) return drop(tcb, "dropped: the third segment is bare, its connection waits for data", now);
     if (!tcb.owner.mayEstablish(now)) return drop(tcb, GATE_CLOSED, now);
     establish(tcb, seg, now);
   }
@@ -158,8 +174,13 @@ function acceptable(tcb: Tcb, seg: Segment): boolean {
   return seqInRange(seg.seq, nxt, wnd) || seqInRange(seqAdd(seg.seq, seg.len - 1), nxt, wnd);
 }
 
+/** The SYN of SYN-RECEIVED once more; text that it carries may reach into the window. */
+function isSynAgain(tcb: Tcb, seg: Segment): boolean {
+  return tcb.state === "SYN-RECEIVED" && (seg.flags & (SYN | RST)) === SYN && seg.seq === tcb.irs;
+}
+
 function unacceptable(tcb: Tcb, seg: Segment, now: Micros): string {
-  if (tcb.state === "SYN-RECEIVED" && (seg.flags & SYN) !== 0 && seg.seq === tcb.irs) {
+  if (isSynAgain(tcb, seg)) {
     if (seg.flags & ACK) {
       // Simultaneous open: the peer's SYN,ACK repeats its SYN below our window; its ACK is what we wait for.
       if (!seqLt(tcb.snd.una, seg.ack) || !seqLe(seg.ack, tcb.snd.max)) return strayReset(tcb, seg, WRONG_ACK, now);
@@ -276,6 +297,7 @@ function acceptWindow(tcb: Tcb, seg: Segment, now: Micros): void {
 function reset(tcb: Tcb, now: Micros): string {
   switch (tcb.state) {
     case "SYN-RECEIVED":
+      if (tcb.fastOpen.accepted) break;
       if (tcb.passive) {
         setState(tcb, "LISTEN", "rcv RST", now);
         return "RST: half-open connection forgotten, back to LISTEN";
@@ -292,9 +314,9 @@ function reset(tcb: Tcb, now: Micros): string {
       // RFC 1337, fix F1: RST must not cut TIME-WAIT short.
       return drop(tcb, "dropped: RST in TIME-WAIT (RFC 1337)", now);
     default:
-      fail(tcb, "ECONNRESET", "rcv RST: connection reset by the peer", now);
-      return "connection reset by the peer";
   }
+  fail(tcb, "ECONNRESET", "rcv RST: connection reset by the peer", now);
+  return "connection reset by the peer";
 }
 
 /** RCV.UP follows the furthest urgent pointer; it names the byte after the urgent data (RFC 9293 §3.8.5, MUST-62). */

@@ -16,9 +16,11 @@ import type { IpAddress } from "../wire/address.js";
 import type { ConnectionConfig } from "./config.js";
 import type { CongestionControl } from "./congestion.js";
 import type { Connection } from "./connection.js";
+import { DeferAccept } from "./defer-accept.js";
 import { DelayedAckVariables } from "./delayed-ack.js";
 import { DeliveryRate } from "./delivery-rate.js";
 import type { ConnectionObserver, Failure } from "./events.js";
+import { FastOpen } from "./fast-open.js";
 import { KeepAliveVariables } from "./keep-alive.js";
 import { PathMtu } from "./path-mtu.js";
 import { ProportionalRateReduction } from "./prr.js";
@@ -218,6 +220,8 @@ export class Tcb {
   idleSince: Micros = 0;
   readonly ackDelay = new DelayedAckVariables();
   readonly keepAlive = new KeepAliveVariables();
+  readonly fastOpen = new FastOpen();
+  readonly deferAccept = new DeferAccept();
   /** Both sides sent the window scale option. */
   scaling = false;
 

@@ -80,6 +80,7 @@ export function processFin(tcb: Tcb, now: Micros): string {
 }
 
 function mayReceive(tcb: Tcb): boolean {
+  if (tcb.state === "SYN-RECEIVED") return tcb.fastOpen.accepted;
   return tcb.state === "ESTABLISHED" || tcb.state === "FIN-WAIT-1" || tcb.state === "FIN-WAIT-2";
 }
 

@@ -1,7 +1,9 @@
 /** Time-outs (RFC 9293 §3.10.8): retransmission, persist, delayed ACK, 2MSL, and FIN-WAIT-2 without a user. */
 import { type Micros, NEVER } from "../base/time.js";
 import { corkTimeout } from "./cork.js";
+import { awaitsData } from "./defer-accept.js";
 import { EVENT_TROUBLE } from "./event-bits.js";
+import { synTimeout } from "./fast-open.js";
 import { keepAliveTimeout } from "./keep-alive.js";
 import { lingerTimeout } from "./linger.js";
 import { lossByShrinking, lossByTimeout, rackTimeout, tlpTimeout } from "./loss-recovery.js";
@@ -58,6 +60,11 @@ function retransmissionTimeout(tcb: Tcb, now: Micros): void {
   tcb.backoffs++;
   if (tcb.backoffs === tcb.config.r1Retries) tcb.events |= EVENT_TROUBLE;
   if (!isSynchronized(tcb.state)) {
+    if (awaitsData(tcb)) {
+      startRetransmission(tcb, now);
+      return;
+    }
+    if (tcb.state === "SYN-SENT") synTimeout(tcb.fastOpen);
     tcb.synRepeated = true;
     snd.nxt = tcb.iss;
     return;
@@ -79,8 +86,10 @@ function retransmissionTimeout(tcb: Tcb, now: Micros): void {
 function givesUp(tcb: Tcb, now: Micros): boolean {
   const since = now - tcb.backoffSince;
   if (tcb.state === "SYN-RECEIVED" && tcb.passive) {
-    if (tcb.backoffs < tcb.config.synAckRetries) return false;
-    setState(tcb, "LISTEN", "the third segment never came", now);
+    if (tcb.backoffs < tcb.config.synAckRetries || awaitsData(tcb)) return false;
+    // The user of a Fast Open connection has it already.
+    if (tcb.fastOpen.accepted) fail(tcb, "ETIMEDOUT", "the third segment never came", now);
+    else setState(tcb, "LISTEN", "the third segment never came", now);
     return true;
   }
   if (since < patience(tcb)) return false;

@@ -6,6 +6,7 @@ import { RawTcpError } from "../base/errors.js";
 import { seqAdd } from "../base/seq.js";
 import { type Micros, NEVER } from "../base/time.js";
 import { startFinWait2 } from "./ack-arrives.js";
+import { timeoutsWithin } from "./defer-accept.js";
 import { EVENT_READABLE } from "./event-bits.js";
 import { initialWindow } from "./initial-window.js";
 import { closedHard, startLinger } from "./linger.js";
@@ -17,11 +18,15 @@ import { setState } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
 import { windowUpdateDue } from "./window.js";
 
-/** §3.10.1 OPEN, active: SYN goes out at the next `pollTransmit`. Throws `EISCONN` in any state but CLOSED and LISTEN. */
-export function openActive(tcb: Tcb, iss: number, now: Micros): void {
+/**
+ * §3.10.1 OPEN, active: SYN goes out at the next `pollTransmit`, with `data` if Fast Open was prepared, which is queued in any case.
+ * Throws `EISCONN` in any state but CLOSED and LISTEN.
+ */
+export function openActive(tcb: Tcb, iss: number, now: Micros, data?: Uint8Array): void {
   if (tcb.state !== "CLOSED" && tcb.state !== "LISTEN") throw alreadyOpen();
   begin(tcb, iss);
   tcb.passive = false;
+  if (data !== undefined) tcb.sendQueue.append(data, 0, data.length);
   setState(tcb, "SYN-SENT", "active OPEN", now);
 }
 
@@ -30,6 +35,8 @@ export function openPassive(tcb: Tcb, iss: number, now: Micros): void {
   if (tcb.state !== "CLOSED") throw alreadyOpen();
   begin(tcb, iss);
   tcb.passive = true;
+  const { deferAcceptUs, rtoInitialUs, rtoMaxUs } = tcb.config;
+  tcb.deferAccept.timeouts = timeoutsWithin(deferAcceptUs, rtoInitialUs, rtoMaxUs);
   setState(tcb, "LISTEN", "passive OPEN", now);
 }
 
@@ -90,7 +97,8 @@ export function receive(tcb: Tcb, target: Uint8Array, offset: number, length: nu
   tcb.receiveQueue.copyOut(0, target, offset, count);
   tcb.receiveQueue.discard(count);
   if (mayStillReceive(tcb)) {
-    if (windowUpdateDue(tcb)) askForAck(tcb, "window update: the user has read");
+    // Not before the handshake is done (Fast Open): the next segment tells it soon enough.
+    if (tcb.synAcked && windowUpdateDue(tcb)) askForAck(tcb, "window update: the user has read");
   } else if (tcb.receiveQueue.length === 0 && tcb.outOfOrder.size === 0) {
     tcb.receiveQueue.release();
   }
@@ -106,6 +114,7 @@ export function endOfData(tcb: Tcb): boolean {
 }
 
 function mayStillReceive(tcb: Tcb): boolean {
+  if (tcb.state === "SYN-RECEIVED") return true;
   return tcb.state === "ESTABLISHED" || tcb.state === "FIN-WAIT-1" || tcb.state === "FIN-WAIT-2";
 }
 

@@ -61,6 +61,8 @@ export class Segment {
   /** Bytes of a Fast Open cookie in `bytes`; -1 when absent. */
   fastOpenOffset = 0;
   fastOpenLength = -1;
+  /** It came in the experimental option with the number 0xF989, as before RFC 7413 (§4.1.1); answered in the same form. */
+  fastOpenExperimental = false;
 
   /** ECN field of the IP header that carried it: 0 not-ECT, 1 ECT(1), 2 ECT(0), 3 CE. */
   ecn = 0;
@@ -92,6 +94,7 @@ export function parseSegment(segment: Segment, bytes: Uint8Array, offset: number
   segment.hasTimestamps = false;
   segment.sackCount = 0;
   segment.fastOpenLength = -1;
+  segment.fastOpenExperimental = false;
   if (headerLength > 20) parseOptions(segment, bytes, offset + 20, offset + headerLength);
   return "";
 }
@@ -149,6 +152,16 @@ function readOption(segment: Segment, bytes: Uint8Array, at: number, kind: numbe
       if (size === 2 || (size >= 6 && size <= 18 && size % 2 === 0)) {
         segment.fastOpenOffset = at + 2;
         segment.fastOpenLength = size - 2;
+        segment.fastOpenExperimental = false;
+      }
+      break;
+    case OPTION_EXPERIMENT:
+      // RFC 6994: a 16-bit number says which experiment. The option of its own counts if both are there.
+      if (segment.fastOpenLength >= 0 || size < 4 || getU16(bytes, at + 2) !== 0xf989) break;
+      if (size === 4 || (size >= 8 && size <= 20 && size % 2 === 0)) {
+        segment.fastOpenOffset = at + 4;
+        segment.fastOpenLength = size - 4;
+        segment.fastOpenExperimental = true;
       }
       break;
   }

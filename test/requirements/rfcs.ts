@@ -175,8 +175,14 @@ export const RFCS: readonly Rfc[] = [
     number: "7413",
     title: "Fast Open",
     sections: [
-      { section: "4.1", text: "cookies", reason: "Not built yet." },
-      { section: "4.2", text: "data on SYN", reason: "Not built yet." },
+      { section: "4.1", text: "the option, experimental form included" },
+      { section: "4.1.2", text: "the server's cookies: bound to the address, key changed, the last one still good" },
+      { section: "4.1.3", text: "what the client caches: cookie, MSS, and that SYNs got lost" },
+      { section: "4.2", text: "a cookie is asked for, then used" },
+      { section: "4.2.1", text: "the client: what the SYN-ACK does not acknowledge is sent again at once" },
+      { section: "4.2.2", text: "the server: data before the handshake is done, or a plain handshake with a cookie" },
+      { section: "5.1", text: "a limit of pending connections, in which those that were reset count for a while" },
+      { section: "8.2", text: "data without a cookie where that was asked for" },
     ],
   },
   {

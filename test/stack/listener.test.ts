@@ -50,6 +50,10 @@ describe("listener: the way of a connection", () => {
     expect(listener.counters).toEqual({
       synsReceived: 1,
       synQueueOverflows: 0,
+      fastOpenAccepted: 0,
+      fastOpenOverflows: 0,
+      fastOpenCookiesSent: 0,
+      fastOpenCookiesFailed: 0,
       acceptQueueOverflows: 0,
       handshakesFailed: 0,
       established: 1,

@@ -87,6 +87,23 @@ describe("parseSegment", () => {
     expect([...segment.sack]).toEqual(blocks.flatMap(({ left, right }) => [left, right]));
   });
 
+  it("takes the experimental Fast Open option by its number, unless its own option is there (RFC 7413 §4.1)", () => {
+    const seg = parse(tcp(Uint8Array.of(254, 8, 0xf9, 0x89, 1, 2, 3, 4)));
+    expect([seg.fastOpenExperimental, [...seg.bytes.slice(seg.fastOpenOffset, seg.fastOpenOffset + seg.fastOpenLength)]]).toEqual(
+      [true, [1, 2, 3, 4]],
+    );
+    expect(parse(tcp(Uint8Array.of(254, 4, 0xf9, 0x89))).fastOpenLength).toBe(0);
+    for (const other of [
+      [254, 4, 0xf9, 0x88],
+      [254, 6, 0xf9, 0x89, 1, 2, 1, 1],
+      [254, 3, 0xf9, 1],
+    ]) {
+      expect(parse(tcp(Uint8Array.from(other))).fastOpenLength).toBe(-1);
+    }
+    const both = [34, 6, 1, 2, 3, 4, 254, 10, 0xf9, 0x89, 5, 6, 7, 8, 9, 9];
+    expect(parse(tcp(Uint8Array.from(both)))).toMatchObject({ fastOpenExperimental: false, fastOpenLength: 4 });
+  });
+
   it("gives the place of a Fast Open cookie", () => {
     const cookie = fromHex("0102030405060708");
     const segment = parse(tcp(encodeTcpOptions([{ kind: "nop" }, { kind: "fast-open", cookie }])));

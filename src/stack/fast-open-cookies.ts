@@ -1,0 +1,112 @@
+/**
+ * The cookies of a Fast Open server (RFC 7413 §4.1.2): a client that shows one has received a packet at its address before. A
+ * keyed hash of both addresses, so that nothing is kept; the key changes daily, and the last one stays good for a day more.
+ */
+import { RawTcpError } from "../base/errors.js";
+import type { Random } from "../base/random.js";
+import { SipHash } from "../base/siphash.js";
+import { MINUTE, type Micros } from "../base/time.js";
+import type { IpAddress } from "../wire/address.js";
+import { getU32, putU32 } from "../wire/bytes.js";
+import type { Segment } from "../wire/segment.js";
+
+/** What a cookie is worth: "old" is good, but of the last key, and a new one is due. */
+export type CookieVerdict = "good" | "old" | "bad";
+
+/** Bytes of a cookie. Note: Linux has the same (TCP_FASTOPEN_COOKIE_SIZE). */
+export const COOKIE_BYTES = 8;
+
+/** RFC 7413 §4.1.2 wants it changed periodically, and leaves the period open. */
+const KEY_LIFETIME: Micros = 24 * 60 * MINUTE;
+
+export class FastOpenCookies {
+  readonly #random: Random;
+  #key: SipHash | undefined;
+  #last: SipHash | undefined;
+  /** When the key was drawn, unless it was given. */
+  #drawnAt: Micros = 0;
+  #given = false;
+  readonly #words = new Int32Array(10);
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  /** With keys from outside, see `setKeys`. */
+  static withKeys(random: Random, keys: Uint8Array): FastOpenCookies {
+    const cookies = new FastOpenCookies(random);
+    cookies.setKeys(keys);
+    return cookies;
+  }
+
+  /**
+   * Takes a key of 16 bytes from outside, or of 32 with the last key as its second half: for several servers behind one address
+   * (RFC 7413 §4.1.2; Linux: TCP_FASTOPEN_KEY). It is not changed by itself. Throws RawTcpError `EINVAL` for any other length.
+   */
+  setKeys(keys: Uint8Array): void {
+    if (keys.length !== 16 && keys.length !== 32) {
+      throw new RawTcpError("EINVAL", `a Fast Open key has 16 bytes, or 32 with the last one, not ${keys.length}`);
+    }
+    this.#key = sipHash(keys.subarray(0, 16));
+    this.#last = keys.length === 32 ? sipHash(keys.subarray(16)) : undefined;
+    this.#given = true;
+  }
+
+  /** A new key; cookies of the last one stay good until the next change. */
+  rotate(now: Micros): void {
+    const random = this.#random;
+    this.#last = this.#key;
+    this.#key = new SipHash([random.u32(), random.u32(), random.u32(), random.u32()]);
+    this.#drawnAt = now;
+  }
+
+  /** The cookie of a client for this address of ours. */
+  make(local: IpAddress, remote: IpAddress, now: Micros): Uint8Array {
+    return this.#cookie(this.#current(now), local, remote);
+  }
+
+  /** What the cookie of a SYN is worth. */
+  check(seg: Segment, local: IpAddress, remote: IpAddress, now: Micros): CookieVerdict {
+    if (seg.fastOpenLength !== COOKIE_BYTES) return "bad";
+    if (matches(seg, this.#cookie(this.#current(now), local, remote))) return "good";
+    return this.#last !== undefined && matches(seg, this.#cookie(this.#last, local, remote)) ? "old" : "bad";
+  }
+
+  #current(now: Micros): SipHash {
+    if (this.#key === undefined || (!this.#given && now - this.#drawnAt >= KEY_LIFETIME)) {
+      // After two lifetimes without a client the last key is older than it may be.
+      if (now - this.#drawnAt >= 2 * KEY_LIFETIME) this.#key = undefined;
+      this.rotate(now);
+    }
+    return this.#key as SipHash;
+  }
+
+  #cookie(key: SipHash, local: IpAddress, remote: IpAddress): Uint8Array {
+    const w = this.#words;
+    w[0] = remote.w0;
+    w[1] = remote.w1;
+    w[2] = remote.w2;
+    w[3] = remote.w3;
+    w[4] = local.w0;
+    w[5] = local.w1;
+    w[6] = local.w2;
+    w[7] = local.w3;
+    w[8] = local.family;
+    const cookie = new Uint8Array(COOKIE_BYTES);
+    w[9] = 0;
+    putU32(cookie, 0, key.hash(w));
+    w[9] = 1;
+    putU32(cookie, 4, key.hash(w));
+    return cookie;
+  }
+}
+
+function matches(seg: Segment, cookie: Uint8Array): boolean {
+  const at = seg.fastOpenOffset;
+  return getU32(seg.bytes, at) === getU32(cookie, 0) && getU32(seg.bytes, at + 4) === getU32(cookie, 4);
+}
+
+function sipHash(key: Uint8Array): SipHash {
+  const view = new DataView(key.buffer, key.byteOffset, key.length);
+  return new SipHash([view.getUint32(0, true), view.getUint32(4, true), view.getUint32(8, true), view.getUint32(12, true)]);
+}
