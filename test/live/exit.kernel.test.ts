@@ -1,11 +1,12 @@
 /** A process that ends in mid-session, in its own time or by kill -9, leaves nothing behind. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { type CompiledSources, compileSources, enterPrivateNamespace, eventually, run } from "../kernel/support.js";
+import { hostState, prepareFirewalls } from "../kernel/host-state.js";
+import { type CompiledSources, compileSources, enterPrivateNamespace, eventually } from "../kernel/support.js";
 import { KernelPeer, spawnHere } from "./kernel-peer.js";
 
 /**
@@ -30,34 +31,6 @@ process.stdin.once("data", (word) => {
 });
 `;
 
-/** What a host looks like from outside, as far as a session changes it. */
-function hostState(): Record<string, string> {
-  return {
-    nft: run("nft", "list", "ruleset"),
-    iptables: run("iptables-save").replace(/^#.*$/gm, ""),
-    ip6tables: run("ip6tables-save").replace(/^#.*$/gm, ""),
-    routes: run("ip", "route", "show", "table", "all"),
-    rules: run("ip", "rule", "show"),
-    links: run("ip", "-o", "link", "show"),
-    listeners: run("ss", "-Hltn"),
-    rawSockets: run("ss", "-Hwn"),
-    processes: processes().join(" "),
-  };
-}
-
-/** Processes in our network namespace, by number; those that are just ending are left out. */
-function processes(): string[] {
-  const here = readlinkSync("/proc/self/ns/net");
-  return readdirSync("/proc").filter((entry) => {
-    if (!/^\d+$/.test(entry)) return false;
-    try {
-      return readlinkSync(`/proc/${entry}/ns/net`) === here;
-    } catch {
-      return false;
-    }
-  });
-}
-
 vi.setConfig({ testTimeout: 20_000 });
 
 let sources: CompiledSources;
@@ -65,11 +38,7 @@ let peer: KernelPeer;
 let child: ChildProcess | undefined;
 beforeAll(() => {
   enterPrivateNamespace();
-  // The tables that iptables makes on first use stay, empty: let them be there before.
-  for (const tool of ["iptables", "ip6tables"]) {
-    run(tool, "-I", "OUTPUT", "-j", "ACCEPT");
-    run(tool, "-D", "OUTPUT", "-j", "ACCEPT");
-  }
+  prepareFirewalls();
   sources = compileSources();
   writeFileSync(join(sources.folder, "session.js"), PROGRAM);
   peer = new KernelPeer(spawnHere);
