@@ -17,6 +17,7 @@ export { Listener } from "./stack/listener.js";
 export { Stack } from "./stack/stack.js";
 export type { ConnectionConfig } from "./tcp/config.js";
 export { Connection } from "./tcp/connection.js";
+export type { FastOpenPolicy } from "./tcp/fast-open.js";
 export { STATES, type State, TRANSITIONS } from "./tcp/state.js";
 export { IpAddress, parseAddress } from "./wire/address.js";
 export type { PacketDevice } from "./wire/packet-device.js";

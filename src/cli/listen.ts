@@ -54,6 +54,7 @@ function open(session: Session, options: ListenOptions, onConnection: (stream: T
     port: options.port,
     backlog: options.backlog,
     synBacklog: options.synBacklog,
+    ...(options.fastOpen ? { fastOpenQueue: options.backlog, connection: { fastOpen: "server" } } : {}),
   });
   // With --json the event "guard", action "hold", says the same.
   if (!options.json) tell(`listening on ${options.bind} port ${options.port}`);

@@ -55,6 +55,10 @@ export interface ConnectOptions extends CommonOptions {
   abort: boolean;
   /** Seconds. */
   timeout: number | undefined;
+  /** Data goes with the SYN. */
+  fastOpen: boolean;
+  /** Sent before standard input. */
+  data: string | undefined;
 }
 
 export interface ListenOptions extends CommonOptions {
@@ -65,6 +69,8 @@ export interface ListenOptions extends CommonOptions {
   keep: boolean;
   backlog: number;
   synBacklog: number;
+  /** Take data with SYNs. */
+  fastOpen: boolean;
 }
 
 export interface DoctorOptions {
@@ -130,6 +136,19 @@ export function connectOptions(argv: Argv): Argv<ConnectOptions> {
       requiresArg: true,
       coerce: seconds("--timeout", 0.1, 3600),
       describe: "seconds until an unanswered SYN is given up (default 180)",
+    })
+    .option("fast-open", {
+      group: TCP,
+      type: "boolean",
+      default: false,
+      describe: "the first data goes with the SYN (RFC 7413); one connection before that fetches a cookie",
+    })
+    .option("data", {
+      group: COMMAND,
+      type: "string",
+      requiresArg: true,
+      coerce: words("--data", "text to send"),
+      describe: "send this text first, then standard input",
     });
   // Argv knows the options by their names with dashes, the handler by their names in camel case.
   return withCommonOptions(withSource(own))
@@ -189,6 +208,12 @@ export function listenOptions(argv: Argv): Argv<ListenOptions> {
       requiresArg: true,
       coerce: wholeNumber("--syn-backlog", 1, 1_000_000),
       describe: "size of the SYN queue",
+    })
+    .option("fast-open", {
+      group: TCP,
+      type: "boolean",
+      default: false,
+      describe: "grant cookies and take data with SYNs (RFC 7413)",
     });
   // As in connectOptions.
   return withCommonOptions(own)
@@ -219,7 +244,9 @@ export function doctorOptions(argv: Argv): Argv<DoctorOptions> {
 }
 
 /** Options without a value; yargs would take `--json=nonsense` for false without a word. */
-const FLAGS = "half-close abort echo keep json quiet timestamps window-scaling nagle allow-remote help version".split(" ");
+const FLAGS = "half-close abort echo keep fast-open json quiet timestamps window-scaling nagle allow-remote help version".split(
+  " ",
+);
 
 /** What is wrong with a word of the command line that gives a flag a value, or undefined. */
 export function flagMisuse(word: string): string | undefined {

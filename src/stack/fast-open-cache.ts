@@ -3,6 +3,7 @@
  * oldest entry makes way.
  */
 import { MINUTE, type Micros } from "../base/time.js";
+import type { ConnectionConfig } from "../tcp/config.js";
 import { FAST_OPEN_FAILURES } from "../tcp/fast-open.js";
 import type { Tcb } from "../tcp/tcb.js";
 import type { IpAddress } from "../wire/address.js";
@@ -34,6 +35,14 @@ export class FastOpenCache {
   /** Forgets the cookie of a server, and that attempts failed. */
   forget(remote: IpAddress): void {
     this.#servers.delete(String(remote));
+  }
+
+  /** Whether data may go with the SYN of a connection to `remote`, as far as can be said now. */
+  mayCarryData(remote: IpAddress, config: ConnectionConfig, now: Micros): boolean {
+    if (config.fastOpen !== "client" && config.fastOpen !== "both") return false;
+    const server = this.#servers.get(String(remote));
+    if (server !== undefined && isBarred(server, now)) return false;
+    return config.fastOpenWithoutCookie || server?.cookie !== undefined;
   }
 
   /** Before OPEN: what the SYN is to carry. Nothing while SYNs with Fast Open got lost on this path (§4.1.3.1). */

@@ -43,7 +43,8 @@ export class Listener implements EstablishGate {
   readonly synBacklog: number;
   /** See ListenOptions; may be changed at any time. */
   fastOpenQueue: number;
-  readonly config: ConnectionConfig;
+  /** What its connections begin with; a change holds for those to come. */
+  config: ConnectionConfig;
   /** Where the listener has a key of its own. */
   fastOpenCookies: FastOpenCookies | undefined;
   readonly portKey: string;

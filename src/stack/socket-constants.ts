@@ -7,6 +7,8 @@ export const MSG_DONTWAIT = 0x40;
 export const MSG_WAITALL = 0x100;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_MORE = 0x8000;
+/** Of `sendto`: connects and sends at once (RFC 7413). */
+export const MSG_FASTOPEN = 0x2000_0000;
 
 /** Bits of `poll`. */
 export const POLLIN = 0x1;

@@ -9,6 +9,7 @@ import type { ConnectionConfig } from "../tcp/config.js";
 import { congestionByName } from "../tcp/congestion-controls.js";
 import type { Connection } from "../tcp/connection.js";
 import { setCork } from "../tcp/cork.js";
+import { timeOf, timeoutsWithin } from "../tcp/defer-accept.js";
 import { setQuickAck } from "../tcp/delayed-ack.js";
 import * as live from "../tcp/socket-options.js";
 
@@ -35,6 +36,10 @@ export type NumberOption =
   | "TCP_USER_TIMEOUT"
   | "TCP_LINGER2"
   | "TCP_NOTSENT_LOWAT"
+  | "TCP_DEFER_ACCEPT"
+  | "TCP_FASTOPEN"
+  | "TCP_FASTOPEN_CONNECT"
+  | "TCP_FASTOPEN_NO_COOKIE"
   | "IP_TTL"
   | "IP_TOS"
   | "IPV6_UNICAST_HOPS"
@@ -47,6 +52,11 @@ export class SocketOptions {
   reuseAddress = false;
   outOfBandInline = false;
   corked = false;
+  /** Pending Fast Open connections of a listener. */
+  fastOpenQueue = 0;
+  fastOpenKey: Uint8Array | undefined;
+  /** `connect` waits for the first data. */
+  fastOpenConnect = false;
   quickAck: boolean | undefined;
   linger: Linger = { on: false, seconds: 0 };
   congestionName: string | undefined;
@@ -90,6 +100,17 @@ export class SocketOptions {
         return config.finWait2Us === NEVER ? -1 : whole(config.finWait2Us, SECOND);
       case "TCP_NOTSENT_LOWAT":
         return config.notSentLowWaterBytes === NEVER ? 0xffff_ffff : config.notSentLowWaterBytes;
+      case "TCP_DEFER_ACCEPT": {
+        // Note: Linux does the same: what the time was rounded up to.
+        const { deferAcceptUs, rtoInitialUs, rtoMaxUs } = config;
+        return whole(timeOf(timeoutsWithin(deferAcceptUs, rtoInitialUs, rtoMaxUs), rtoInitialUs, rtoMaxUs), SECOND);
+      }
+      case "TCP_FASTOPEN":
+        return this.fastOpenQueue;
+      case "TCP_FASTOPEN_CONNECT":
+        return Number(this.fastOpenConnect);
+      case "TCP_FASTOPEN_NO_COOKIE":
+        return Number(config.fastOpenWithoutCookie);
       case "IP_TTL":
       case "IPV6_UNICAST_HOPS":
         return config.ttl;
@@ -184,6 +205,24 @@ export class SocketOptions {
         if (tcb !== undefined) live.setNotSentLowWater(tcb, bytes);
         return;
       }
+      case "TCP_DEFER_ACCEPT":
+        this.#change({ deferAcceptUs: Math.max(0, value) * SECOND });
+        return;
+      case "TCP_FASTOPEN":
+        if (connection !== undefined) throw invalid(name, value);
+        inRange(name, value, 0, 0x7fff_ffff);
+        this.fastOpenQueue = value;
+        return;
+      case "TCP_FASTOPEN_CONNECT":
+        if (connection !== undefined) throw invalid(name, value);
+        inRange(name, value, 0, 1);
+        this.fastOpenConnect = on;
+        return;
+      case "TCP_FASTOPEN_NO_COOKIE":
+        if (connection !== undefined) throw invalid(name, value);
+        inRange(name, value, 0, 1);
+        this.#change({ fastOpenWithoutCookie: on });
+        return;
       case "IP_TTL":
       case "IPV6_UNICAST_HOPS":
         inRange(name, value, 1, 255);

@@ -13,7 +13,18 @@ import { TCP_STATE_NUMBERS, type TcpInfo } from "../tcp/info.js";
 import { sendSpace } from "../tcp/send-space.js";
 import { IpAddress } from "../wire/address.js";
 import type { Listener } from "./listener.js";
-import { MSG_MORE, MSG_OOB, MSG_PEEK, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLPRI, POLLRDHUP } from "./socket-constants.js";
+import {
+  MSG_FASTOPEN,
+  MSG_MORE,
+  MSG_OOB,
+  MSG_PEEK,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
+  POLLPRI,
+  POLLRDHUP,
+} from "./socket-constants.js";
 import { type Linger, type NumberOption, SocketOptions } from "./socket-options.js";
 import { hasUrgentByte, isReadable, readStream, urgentMark } from "./socket-receive.js";
 import type { Stack } from "./stack.js";
@@ -45,6 +56,8 @@ export class StackSocket {
   #bindKey = "";
   #connection: Connection | undefined;
   #listener: Listener | undefined;
+  /** TCP_FASTOPEN_CONNECT: where `connect` was told to connect to, and when; SYN waits for the first data. */
+  #deferred: (SocketAddress & { readonly at: Micros }) | undefined;
   /** `connect` was called, and has not said yet what became of it. */
   #connecting = false;
   /** An error of the socket's own that is to be told. */
@@ -85,16 +98,23 @@ export class StackSocket {
 
   /**
    * Starts to connect and throws `EINPROGRESS`, as a non-blocking connect does; called again, `EALREADY` while it lasts, what went
-   * wrong when it failed, nothing once when it is done, `EISCONN` after that. Also throws `EAFNOSUPPORT`, `EADDRINUSE`,
+   * wrong when it failed, nothing once when it is done, `EISCONN` after that. With TCP_FASTOPEN_CONNECT and a cookie of the server it
+   * throws nothing, and the SYN goes with the first `send`. Also throws `EAFNOSUPPORT`, `EADDRINUSE`,
    * `EADDRNOTAVAIL`, `ENETUNREACH`.
    */
   connect(address: IpAddress, port: number, now: Micros): void {
     this.#live();
     this.#checkFamily(address);
     if (this.#listener !== undefined) throw new RawTcpError("EISCONN", "connect: the socket listens");
+    if (this.#deferred !== undefined) throw new RawTcpError("EISCONN", "connect: the SYN waits for the first data");
     const { connection } = this;
     if (connection === undefined) {
-      this.#open(address, port, now);
+      const { fastOpenConnect } = this.#options;
+      if (fastOpenConnect && this.#mayCarryData(address, now)) {
+        this.#deferred = { address, port, at: now };
+        return;
+      }
+      this.#open(address, port, now, fastOpenConnect ? NO_DATA : undefined);
       throw new RawTcpError("EINPROGRESS", "connect: under way");
     }
     if (!this.#connecting) throw new RawTcpError("EISCONN", "connect: connected already");
@@ -106,11 +126,15 @@ export class StackSocket {
     throw new RawTcpError(code, "connect: the attempt has failed");
   }
 
-  /** Begins to listen; a socket without a name is given a port. Throws `EINVAL` when connected, `EADDRINUSE`. */
+  /** Begins to listen; a socket without a name is given a port. Called again it changes the backlog. Throws `EINVAL` when connected, `EADDRINUSE`. */
   listen(backlog: number): void {
     this.#live();
-    if (this.#connection !== undefined || this.#listener !== undefined) {
-      throw new RawTcpError("EINVAL", "listen: the socket is connected, or listens already");
+    if (this.#connection !== undefined || this.#deferred !== undefined) {
+      throw new RawTcpError("EINVAL", "listen: the socket is connected");
+    }
+    if (this.#listener !== undefined) {
+      this.#listener.backlog = Math.max(1, backlog);
+      return;
     }
     const { address, port } = this.#bound ?? { address: UNSPECIFIED[this.family], port: 0 };
     this.#unbind();
@@ -119,6 +143,8 @@ export class StackSocket {
         address,
         port,
         backlog: Math.max(0, backlog),
+        fastOpenQueue: this.#options.fastOpenQueue,
+        ...(this.#options.fastOpenKey === undefined ? {} : { fastOpenKey: this.#options.fastOpenKey }),
         connection: this.#options.config,
       });
     } catch (error) {
@@ -175,10 +201,13 @@ export class StackSocket {
   /**
    * Takes as much of `data` as the send buffer holds and returns how many bytes. Flags: MSG_MORE (more follows at once: no
    * partial segment yet), MSG_OOB (the last byte is urgent). Throws `EAGAIN` when it is full or the connection not open yet, `EPIPE`
-   * after shutdown or the end, once the error that ended the connection.
+   * after shutdown or the end, once the error that ended the connection. `now` is of use where TCP_FASTOPEN_CONNECT has kept the
+   * SYN for this data; without it, it is as old as `connect`.
    */
-  send(data: Uint8Array, flags = 0): number {
+  send(data: Uint8Array, flags = 0, now?: Micros): number {
     this.#live();
+    const deferred = this.#deferred;
+    if (deferred !== undefined) return this.#openWith(data, flags, deferred, now ?? deferred.at);
     const { connection } = this;
     this.#throwError("send");
     if (connection === undefined || this.#shutdownWrite) throw new RawTcpError("EPIPE", "send: nothing can be sent");
@@ -194,6 +223,29 @@ export class StackSocket {
     }
     if (taken === 0 && data.length > 0) throw wouldBlock("send");
     return taken;
+  }
+
+  /**
+   * `send`; with MSG_FASTOPEN `connect` and `send` in one (RFC 7413): data goes with the SYN if there is a cookie of the server, and
+   * the call returns how much was taken. If there is none, one is asked for, nothing is taken, and it throws `EINPROGRESS`. Also
+   * throws `EISCONN`, `EALREADY`, `EOPNOTSUPP` where Fast Open is off, and what `connect` throws.
+   */
+  sendto(data: Uint8Array, flags: number, address: IpAddress, port: number, now: Micros): number {
+    this.#live();
+    if ((flags & MSG_FASTOPEN) === 0) return this.send(data, flags, now);
+    const { fastOpen } = this.#config();
+    if (fastOpen !== "client" && fastOpen !== "both") throw new RawTcpError("EOPNOTSUPP", "sendto: Fast Open is off for clients");
+    this.#checkFamily(address);
+    const { connection } = this;
+    if (this.#listener !== undefined) throw new RawTcpError("EISCONN", "sendto: the socket listens");
+    if (connection !== undefined) {
+      if (isOpening(connection)) throw new RawTcpError("EALREADY", "sendto: still under way");
+      throw new RawTcpError("EISCONN", "sendto: connected already");
+    }
+    if (this.#mayCarryData(address, now)) return this.#openWith(data, flags, { address, port }, now);
+    this.#deferred = undefined;
+    this.#open(address, port, now, NO_DATA);
+    throw new RawTcpError("EINPROGRESS", "sendto: under way, asks for a cookie");
   }
 
   /** Ends one or both directions. Throws `ENOTCONN` unless there is a connection (and does what can be done, as Linux). */
@@ -242,6 +294,7 @@ export class StackSocket {
   /** What the socket is ready for, as a mask of POLL bits, in the way Linux sees it (tcp_poll). */
   poll(): number {
     this.#live();
+    if (this.#deferred !== undefined) return POLLOUT;
     if (this.#listener !== undefined) return this.#listener.acceptQueue.length > 0 ? POLLIN : 0;
     const { connection } = this;
     const sendShut = this.#shutdownWrite || (connection !== undefined && isGone(connection));
@@ -280,12 +333,22 @@ export class StackSocket {
   setsockopt(name: NumberOption, value: number, now: Micros): void;
   setsockopt(name: "SO_LINGER", value: Linger, now: Micros): void;
   setsockopt(name: "TCP_CONGESTION", value: string, now: Micros): void;
-  setsockopt(name: NumberOption | "SO_LINGER" | "TCP_CONGESTION", value: number | string | Linger, now: Micros): void {
+  setsockopt(name: "TCP_FASTOPEN_KEY", value: Uint8Array, now: Micros): void;
+  setsockopt(
+    name: NumberOption | "SO_LINGER" | "TCP_CONGESTION" | "TCP_FASTOPEN_KEY",
+    value: number | string | Linger | Uint8Array,
+    now: Micros,
+  ): void {
     this.#live();
     const connection = this.#connection;
-    if (typeof value === "object") this.#options.setLinger(value, connection);
+    if (value instanceof Uint8Array) this.#setFastOpenKey(value);
+    else if (typeof value === "object") this.#options.setLinger(value, connection);
     else if (typeof value === "string") this.#options.setCongestion(value, connection);
     else this.#options.set(name as NumberOption, value, connection, now);
+    if (this.#listener !== undefined) {
+      this.#listener.config = { ...this.#listener.config, ...this.#options.config };
+      this.#listener.fastOpenQueue = this.#options.fastOpenQueue;
+    }
     connection?.wake?.();
   }
 
@@ -342,7 +405,28 @@ export class StackSocket {
 
   // Opening
 
-  #open(address: IpAddress, port: number, now: Micros): void {
+  #mayCarryData(address: IpAddress, now: Micros): boolean {
+    return this.#host.stack.fastOpenCache.mayCarryData(address, this.#config(), now);
+  }
+
+  /** Sends the SYN with data; returns how much was taken. */
+  #openWith(data: Uint8Array, flags: number, to: SocketAddress, now: Micros): number {
+    this.#deferred = undefined;
+    const taken = data.subarray(0, this.#config().sendBufferBytes);
+    const connection = this.#open(to.address, to.port, now, taken);
+    if ((flags & MSG_MORE) !== 0) setCork(connection.tcb, true);
+    return taken.length;
+  }
+
+  /** Before `listen`, 16 bytes, or 32 with the last key. */
+  #setFastOpenKey(key: Uint8Array): void {
+    if (this.#listener !== undefined || (key.length !== 16 && key.length !== 32)) {
+      throw new RawTcpError("EINVAL", `TCP_FASTOPEN_KEY: 16 or 32 bytes before listen, not ${key.length}`);
+    }
+    this.#options.fastOpenKey = key.slice();
+  }
+
+  #open(address: IpAddress, port: number, now: Micros, data?: Uint8Array): Connection {
     const { stack } = this.#host;
     const bound = this.#bound;
     const local = bound === undefined || bound.address.isUnspecified() ? this.#host.sourceAddress(address) : bound.address;
@@ -350,7 +434,7 @@ export class StackSocket {
     try {
       const localPort = bound?.port ?? 0;
       const options = { local, localPort, remote: address, remotePort: port, connection: this.#options.config };
-      this.#connection = stack.connect(options, now);
+      this.#connection = stack.connect(data === undefined ? options : { ...options, data }, now);
     } catch (error) {
       this.#rebind();
       throw error;
@@ -360,6 +444,7 @@ export class StackSocket {
     this.#failureTold = false;
     this.#shutdownRead = false;
     this.#shutdownWrite = false;
+    return this.#connection;
   }
 
   /** The connection is over and the socket may be used again. */
@@ -455,10 +540,14 @@ export class StackSocket {
   }
 }
 
+/** A cookie is asked for, and the data will be given later. */
+const NO_DATA = new Uint8Array(0);
+
 const UNSPECIFIED = { 4: new IpAddress(4, 0, 0, 0, 0), 6: new IpAddress(6, 0, 0, 0, 0) } as const;
 
+/** A Fast Open connection of a listener is open for its user before the handshake is done. */
 function isOpening(connection: Connection): boolean {
-  return connection.state === "SYN-SENT" || connection.state === "SYN-RECEIVED";
+  return connection.state === "SYN-SENT" || (connection.state === "SYN-RECEIVED" && !connection.tcb.fastOpen.accepted);
 }
 
 /** To a socket TIME-WAIT is as good as CLOSED. Note: Linux does the same: the socket of TIME-WAIT is not the user's. */

@@ -86,7 +86,7 @@ describe("numbers", () => {
   it("an option that there is none of is ENOPROTOOPT", () => {
     const world = new SocketWorld();
     const { client } = world.connected();
-    const none = "TCP_DEFER_ACCEPT" as NumberOption;
+    const none = "TCP_REPAIR" as NumberOption;
     expect(codeOf(() => client.setsockopt(none, 1, world.now))).toBe("ENOPROTOOPT");
     expect(codeOf(() => client.getsockopt(none))).toBe("ENOPROTOOPT");
   });

@@ -91,6 +91,9 @@ function start(state: Reachable, random: Random): Harness {
   const origin = chance(random, 0.5) ? "active" : "passive";
   const world = pick(random, WORLDS);
   const h = reach(state, world, config, { origin, synAck: { options }, ...(timestamps ? { peerTs: 1_000 } : {}) });
+  // As the stack would have it: a good cookie has come, or Fast Open is tried.
+  if (h.state === "LISTEN") h.tcb.fastOpen.accepted = chance(random, 0.5);
+  if (h.state === "SYN-SENT") h.tcb.fastOpen.trying = chance(random, 0.5);
   return h;
 }
 
@@ -122,8 +125,11 @@ function segment(random: Random, h: Harness): Stimulus {
   if (chance(random, 0.05)) options.push({ kind: "mss", mss: pick(random, [0, 1, 100, 65_535]) });
   if (chance(random, 0.05)) options.push({ kind: "window-scale", shift: randomBelow(random, 256) });
   if (chance(random, 0.03)) options.push({ kind: "unknown", number: 9 + randomBelow(random, 200), data: new Uint8Array(3) });
-  if (h.state === "LISTEN") return { flags: "S", seq: random.u32(), options, data: pick(random, [0, 0, 10]) };
-  if (chance(random, 0.5)) options.push({ kind: "sack", blocks: sackBlocks(random, h) });
+  const fastOpen = chance(random, 0.05);
+  if (fastOpen) options.push({ kind: "fast-open", cookie: new Uint8Array(pick(random, [0, 4, 8, 16])) });
+  if (h.state === "LISTEN") return { flags: "S", seq: random.u32(), options, data: pick(random, [0, 0, 10, 500]) };
+  // There is no room for both.
+  if (!fastOpen && chance(random, 0.5)) options.push({ kind: "sack", blocks: sackBlocks(random, h) });
   const near = [0, 0, 0, 0, 0, 1, -1, 2, 10, 500, 1_000, 3_999, -1_000, randomBelow(random, 70_000), random.u32()];
   const out = h.sndMax - h.sndUna;
   const ack = pick(random, [
