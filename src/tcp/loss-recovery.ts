@@ -92,13 +92,13 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
   tcb.rate.acknowledged(tcb.rtt.min, now);
   const lostBefore = sent.lostBytes;
   if (tcb.sack.enabled) detectByRack(tcb, dsack, delivery.segments > 0, now);
-  tlpAck(tcb, seg, dsack, now);
+  tlpAck(tcb, seg, previousUna, dsack, sent.lostBytes > lostBefore, now);
   if (sent.sackedSegments > 0) tcb.timers.tlp = NEVER;
   if (advanced && (recovery.active || recovery.loss) && seqGe(snd.una, recovery.recover)) {
     const fast = recovery.active;
     endRecovery(tcb, now);
     // What is lost now left after that recovery began: it is a loss of its own.
-    if (sent.lostBytes > lostBefore) enterRecovery(tcb, delivery.bytes, now);
+    if (sent.lostBytes > lostBefore) enterRecovery(tcb, previousUna, delivery.bytes, now);
     // The window that this leaves is all that this ACK gives.
     if (fast || recovery.active) return;
   }
@@ -120,7 +120,7 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
     if (advanced) recovery.dupAcks = 0;
     else if (duplicate) duplicateAck(tcb, now);
   }
-  if (sent.lostBytes > lostBefore && !recovery.loss && !recovery.active) enterRecovery(tcb, delivery.bytes, now);
+  if (sent.lostBytes > lostBefore && !recovery.loss && !recovery.active) enterRecovery(tcb, previousUna, delivery.bytes, now);
   if (recovery.active || delivery.bytes === 0) return;
   sample.now = now;
   sample.ackedBytes = delivery.bytes;
@@ -159,7 +159,7 @@ export function rackTimeout(tcb: Tcb, now: Micros): void {
   const before = tcb.sent.lostBytes;
   startRackTimer(tcb, tcb.rack.detectLoss(tcb.sent, now), now);
   if (tcb.sent.lostBytes === before) return;
-  if (!tcb.recovery.active && !tcb.recovery.loss) enterRecovery(tcb, 0, now);
+  if (!tcb.recovery.active && !tcb.recovery.loss) enterRecovery(tcb, tcb.snd.una, 0, now);
   else if (tcb.recovery.active) tcb.recovery.prr.update(0, tcb.sent.inFlightBytes, tcb.congestion.ssthresh, tcb.snd.mss, false);
 }
 
@@ -275,7 +275,7 @@ function duplicateAck(tcb: Tcb, now: Micros): void {
   recovery.dupAcks++;
   if (recovery.loss || recovery.dupAcks !== 3 || seqLe(snd.una, recovery.recover)) return;
   markFirstLost(tcb);
-  enterRecovery(tcb, 0, now);
+  enterRecovery(tcb, snd.una, 0, now);
 }
 
 function markFirstLost(tcb: Tcb): void {
@@ -283,15 +283,16 @@ function markFirstLost(tcb: Tcb): void {
   if (first !== undefined && !first.sacked) tcb.sent.markLost(first);
 }
 
-/** `delivered`: bytes that the ACK delivered which told of the loss. */
-function enterRecovery(tcb: Tcb, delivered: number, now: Micros): void {
+/** `delivered`: bytes that the ACK delivered which told of the loss; `previousUna`: SND.UNA before that ACK. */
+function enterRecovery(tcb: Tcb, previousUna: number, delivered: number, now: Micros): void {
   const { recovery, snd, sent, congestion } = tcb;
   rememberForUndo(tcb, now);
-  const outstanding = seqDiff(snd.max, snd.una);
-  // RFC 5681 §3.2 step 2: what limited transmit sent beyond the window does not count.
-  const flightSize = Math.max(Math.min(outstanding, congestion.cwnd), outstanding - LIMITED_TRANSMIT * snd.mss);
-  // Before this ACK: what it delivered counts as delivered in recovery (RFC 6937bis, RecoverFS).
-  recovery.prr.begin(sent.inFlightBytes + sent.lostBytes + delivered, snd.mss);
+  const flightSize = flightAtLoss(tcb, seqDiff(snd.max, snd.una), previousUna);
+  // Before this ACK: what it delivered counts as delivered in recovery (RFC 6937bis, RecoverFS). What ACKs of the same batch
+  // delivered before it has not been answered by sending yet, and is not lost to recovery either.
+  const before = sent.inFlightBytes + sent.lostBytes + delivered;
+  const unanswered = windowWasFull(tcb, previousUna) ? Math.max(0, congestion.cwnd - before) : 0;
+  recovery.prr.begin(before, snd.mss, unanswered);
   congestion.onEnterRecovery(flightSize, now);
   recovery.active = true;
   recovery.partialSeen = false;
@@ -302,11 +303,32 @@ function enterRecovery(tcb: Tcb, delivered: number, now: Micros): void {
   tcb.counters.fastRetransmits++;
 }
 
+/**
+ * FlightSize for a reduction (RFC 5681 §3.1, §3.2 step 2), without what limited transmit sent beyond the window. ACKs come in
+ * batches, and of a batch the last finds little outstanding: if the window was full when the data that is acknowledged now
+ * left, it was the flight. Note: Linux takes the window in any case.
+ */
+function flightAtLoss(tcb: Tcb, outstanding: number, previousUna: number): number {
+  const { snd, congestion } = tcb;
+  const flightSize = Math.max(Math.min(outstanding, congestion.cwnd), outstanding - LIMITED_TRANSMIT * snd.mss);
+  return windowWasFull(tcb, previousUna) ? Math.max(flightSize, congestion.cwnd) : flightSize;
+}
+
+/** Of what was outstanding from `previousUna` on, some left when the congestion window was full. */
+function windowWasFull(tcb: Tcb, previousUna: number): boolean {
+  return seqGt(tcb.recovery.limitedUntil, previousUna);
+}
+
+/** The flight that a window after recovery starts from: PRR has shaped it already, so ssthresh holds (RFC 6937bis). */
+function flightAfter(tcb: Tcb): number {
+  return tcb.sack.enabled ? tcb.congestion.ssthresh : flight(tcb);
+}
+
 function endRecovery(tcb: Tcb, now: Micros): void {
   const { recovery } = tcb;
   // All of it came without being sent again: it was late, not lost, and there was nothing to answer. Note: Linux does the same.
   if (recovery.undoPossible && recovery.undoRetransmits === 0) undo(tcb);
-  if (recovery.active) tcb.congestion.onExitRecovery(flight(tcb), now);
+  if (recovery.active) tcb.congestion.onExitRecovery(flightAfter(tcb), now);
   if (tcb.sack.enabled) tcb.rack.recoveryEnded();
   recovery.active = false;
   recovery.loss = false;
@@ -401,8 +423,8 @@ export function tlpDue(tcb: Tcb): boolean {
   return sent.length > 0 && sent.sackedSegments === 0 && sent.lostSegments === 0 && snd.wnd > 0;
 }
 
-/** TLP_process_ack (RFC 8985 §7.4). */
-function tlpAck(tcb: Tcb, seg: Segment, dsack: boolean, now: Micros): void {
+/** TLP_process_ack (RFC 8985 §7.4). `loss`: the same ACK tells of another loss, for which recovery begins: one reduction is for both. */
+function tlpAck(tcb: Tcb, seg: Segment, previousUna: number, dsack: boolean, loss: boolean, now: Micros): void {
   const { recovery, snd } = tcb;
   if (!recovery.tlpActive || seqLt(snd.una, recovery.tlpEndSeq)) return;
   if (!recovery.tlpRetransmitted || (dsack && recovery.dsackEnd === recovery.tlpEndSeq)) {
@@ -410,11 +432,12 @@ function tlpAck(tcb: Tcb, seg: Segment, dsack: boolean, now: Micros): void {
   } else if (seqGt(snd.una, recovery.tlpEndSeq)) {
     // The probe repaired a loss: congestion control must hear of it.
     recovery.tlpActive = false;
-    if (!recovery.active && !recovery.loss) {
+    if (!recovery.active && !recovery.loss && !loss) {
       // There is nothing that could prove this needless.
       recovery.undoPossible = false;
-      tcb.congestion.onEnterRecovery(seqDiff(snd.max, snd.una), now);
-      tcb.congestion.onExitRecovery(flight(tcb), now);
+      // What was outstanding before this ACK, of which it may leave nothing.
+      tcb.congestion.onEnterRecovery(flightAtLoss(tcb, seqDiff(snd.max, previousUna), previousUna), now);
+      tcb.congestion.onExitRecovery(flightAfter(tcb), now);
     }
   } else if (seg.sackCount === 0 && seg.len === 0 && delivery.bytes === 0) {
     // A second ACK of the probe without D-SACK: both copies may have arrived.

@@ -11,9 +11,10 @@ export class ProportionalRateReduction {
   /** What may be in flight now. */
   cwnd = 0;
 
-  begin(flight: number, mss: number): void {
-    this.#recoverFlight = Math.max(flight, mss);
-    this.#delivered = 0;
+  /** `flight` is in flight or lost; `unanswered` was delivered before, by ACKs after which nothing has been sent yet. */
+  begin(flight: number, mss: number, unanswered = 0): void {
+    this.#recoverFlight = Math.max(flight + unanswered, mss);
+    this.#delivered = unanswered;
     this.#out = 0;
     this.cwnd = flight;
   }

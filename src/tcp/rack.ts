@@ -2,7 +2,7 @@
  * RACK: loss detection by time (RFC 8985 §6). A segment is lost when one that left sufficiently later has been delivered;
  * "sufficiently" is the reordering window, which grows when the path is seen to reorder.
  */
-import { seqDiff, seqGe, seqGt, seqLt } from "../base/seq.js";
+import { seqGe, seqGt, seqLt } from "../base/seq.js";
 import { type Micros, NEVER } from "../base/time.js";
 import type { SentList, SentSegment } from "./sent-list.js";
 
@@ -14,6 +14,8 @@ const REO_WND_PERSIST = 16;
 export class Rack {
   /** Of the most recently sent segment that was delivered (RFC 8985 §5.2). */
   xmitTs: Micros = -1;
+  /** Its place among the transmissions, see `sentAfter`. */
+  xmitOrder = 0;
   endSeq = 0;
   rtt: Micros = 0;
   minRtt: Micros = NEVER;
@@ -41,8 +43,9 @@ export class Rack {
     // An ACK of a repetition may be one of the first copy: then its time tells nothing.
     if (segment.retransmitted && (earlierCopy || rtt < this.minRtt)) return;
     this.rtt = rtt;
-    if (segment.sentAt > this.xmitTs || (segment.sentAt === this.xmitTs && seqGt(segment.end, this.endSeq))) {
+    if (segment.order > this.xmitOrder || (segment.order === this.xmitOrder && seqGt(segment.end, this.endSeq))) {
       this.xmitTs = segment.sentAt;
+      this.xmitOrder = segment.order;
       this.endSeq = segment.end;
     }
   }
@@ -71,7 +74,7 @@ export class Rack {
     if (this.xmitTs < 0) return NEVER;
     let wait = NEVER;
     for (let segment = list.oldest; segment !== undefined; ) {
-      const after = this.xmitTs > segment.sentAt || (this.xmitTs === segment.sentAt && seqDiff(this.endSeq, segment.end) > 0);
+      const after = this.xmitOrder > segment.order || (this.xmitOrder === segment.order && seqGt(this.endSeq, segment.end));
       if (!after) break;
       const next = segment.newer;
       const remaining = segment.sentAt + this.rtt + this.reoWnd - now;

@@ -15,6 +15,8 @@ export class SentSegment {
   end = 0;
   /** When it last left. */
   sentAt: Micros = 0;
+  /** Its place among all transmissions: exact where several leave in the same µs. */
+  order = 0;
   /** How often it was sent; more than 1 means that its round-trip time is ambiguous (Karn). */
   transmissions = 0;
   sacked = false;
@@ -59,6 +61,8 @@ export class SentList {
   #oldest: SentSegment | undefined;
   #newest: SentSegment | undefined;
   readonly #spare: SentSegment[] = [];
+  /** Transmissions so far. */
+  #order = 0;
   /** While something is lost: nothing before this number is. */
   #lostFrom = 0;
   /** Pipe (RFC 6675 §4): bytes that are neither SACKed nor lost. */
@@ -99,6 +103,7 @@ export class SentList {
     segment.seq = seq;
     segment.end = end;
     segment.sentAt = now;
+    segment.order = ++this.#order;
     segment.transmissions = 1;
     segment.sacked = false;
     segment.lost = false;
@@ -122,6 +127,7 @@ export class SentList {
     }
     segment.transmissions++;
     segment.sentAt = now;
+    segment.order = ++this.#order;
     this.retransmittedSegments++;
     this.#append(segment);
   }
@@ -229,6 +235,7 @@ export class SentList {
     rest.seq = seqAdd(segment.seq, bytes);
     rest.end = segment.end;
     rest.sentAt = segment.sentAt;
+    rest.order = segment.order;
     rest.transmissions = segment.transmissions;
     rest.deliveredBefore = segment.deliveredBefore;
     rest.deliveredAt = segment.deliveredAt;
@@ -353,7 +360,10 @@ export class SentList {
   }
 }
 
-/** RACK_sent_after (RFC 8985 §6.2): by time, and by sequence where times are equal. */
+/**
+ * RACK_sent_after (RFC 8985 §6.2). The RFC compares times, and sequence numbers where they are equal; that would take a repetition
+ * for older than the new data that left just before it. So the order itself is compared, and sequence numbers for what was cut in two.
+ */
 export function sentAfter(a: SentSegment, b: SentSegment): boolean {
-  return a.sentAt > b.sentAt || (a.sentAt === b.sentAt && seqGt(a.end, b.end));
+  return a.order > b.order || (a.order === b.order && seqGt(a.end, b.end));
 }

@@ -102,6 +102,25 @@ describe("detection", () => {
     expect([first.lost, first.transmissions]).toEqual([true, 2]);
   });
 
+  test("a repetition is not older than the new data that left just before it in the same µs", () => {
+    const { list, deliver, rack, segments, window } = world(4);
+    const [first] = segments as [SentSegment];
+    for (let i = 1; i < 4; i++) deliver(i, 1_000 * i + RTT);
+    list.markLost(first);
+    const end = segments[3]?.end ?? 0;
+    const later = list.push(end, seqAdd(end, MSS), 50_000);
+    list.resend(first, 50_000);
+    window(false, true);
+    list.sack(later.seq, later.end, { delivered: (each) => rack.update(each, false, 50_000 + RTT) });
+    expect(rack.detectLoss(list, 50_000 + RTT)).toBe(Number.POSITIVE_INFINITY);
+    expect(first.lost).toBe(false);
+    // What leaves in that µs after it, and arrives, proves it lost.
+    const last = list.push(later.end, seqAdd(later.end, MSS), 50_000);
+    list.sack(last.seq, last.end, { delivered: (each) => rack.update(each, false, 50_000 + RTT) });
+    rack.detectLoss(list, 50_000 + RTT);
+    expect(first.lost).toBe(true);
+  });
+
   test.each([
     ["the echo shows the first copy", RTT, true],
     ["it is faster than any round trip", RTT / 2, false],

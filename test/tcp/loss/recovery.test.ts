@@ -92,6 +92,33 @@ describe.each(WORLDS)("fast recovery with SACK (RFC 6675 §5), $name", (world) =
     expect([h.tcb.sent.sackedSegments, h.tcb.sent.lostSegments, h.tcb.recovery.active]).toEqual([0, 0, false]);
   });
 
+  test("ACKs that come as one batch leave ssthresh as if each had been answered (RFC 5681 §3.2)", () => {
+    const h = flight(world, 10);
+    h.send(40_000);
+    h.now += RTT;
+    const window = h.tcb.congestion.cwnd;
+    for (let end = 1_001; end <= 7_001; end += 1_000) h.give({ flags: ".", ack: end, wnd: 60_000 });
+    expect(h.tcb.flightSize).toBeLessThan(window / 2);
+    h.give({ flags: ".", ack: 7_001, wnd: 60_000, ...sacks(h, [[8_001, h.sndMax]]) });
+    const { cwnd } = h.tcb.congestion;
+    h.now = h.tcb.timers.rack;
+    h.conn.handleTimeout(h.now);
+    expect([h.tcb.recovery.active, h.tcb.congestion.ssthresh]).toEqual([true, cwnd >>> 1]);
+    h.poll();
+    // What the batch delivered is answered at once: recovery begins with a flight of ssthresh, not with the little that was left.
+    expect(h.tcb.sent.inFlightBytes).toBeGreaterThan(cwnd / 2 - 1_000);
+  });
+
+  test("it ends with a window of ssthresh, however little is in flight then (PRR)", () => {
+    const h = flight(world, 10);
+    h.now += RTT;
+    ack(h, 1, [1_001, 10_001]);
+    expect(h.tcb.recovery.active).toBe(true);
+    h.now += RTT;
+    ack(h, 10_001);
+    expect([h.tcb.recovery.active, h.tcb.flightSize, h.tcb.congestion.cwnd]).toEqual([false, 0, 5_000]);
+  });
+
   test("two blocks that are news in one ACK are no sign of reordering, whichever comes first", () => {
     const h = flight(world, 10);
     h.now += RTT;
@@ -170,6 +197,28 @@ describe.each(WORLDS)("the tail loss probe, $name", (world) => {
     ack(h, 2_001);
     expect(h.tcb.recovery.tlpActive).toBe(false);
     expect(h.tcb.congestion.ssthresh).toBeLessThan(10_000);
+  });
+
+  test("what it mended halves the flight of before, not what the ACK leaves of it (RFC 8985 §7.4)", () => {
+    const h = flight(world, 8);
+    h.nextTimer();
+    ack(h, 8_001);
+    h.send(8_000);
+    ack(h, 16_001);
+    expect(h.tcb.recovery.tlpActive).toBe(false);
+    expect(h.tcb.congestion.ssthresh).toBe(4_000);
+  });
+
+  test("an ACK that tells of its repair and of a loss reduces the window once (RFC 8985 §7.4)", () => {
+    const h = flight(world, 10);
+    h.nextTimer();
+    ack(h, 10_001);
+    expect(h.tcb.recovery.tlpActive).toBe(true);
+    h.send(10_000);
+    h.now += RTT;
+    ack(h, 11_001, [12_001, h.sndMax]);
+    // Half of the nine that are outstanding, not a quarter.
+    expect([h.tcb.recovery.tlpActive, h.tcb.recovery.active, h.tcb.congestion.ssthresh]).toEqual([false, true, 4_500]);
   });
 
   test("is not sent when blocks came between the timer and the drain", () => {
