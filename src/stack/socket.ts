@@ -189,6 +189,7 @@ export class StackSocket {
     }
     this.#throwError("recv");
     if (this.#receiveShut) return 0;
+    if (this.#deferred !== undefined) throw wouldBlock("recv");
     if (connection === undefined) throw notConnected("recv");
     throw wouldBlock("recv");
   }
