@@ -3,13 +3,17 @@
  * "sufficiently" is the reordering window, which grows when the path is seen to reorder.
  */
 import { seqGe, seqGt, seqLt } from "../base/seq.js";
-import { type Micros, NEVER } from "../base/time.js";
+import { MINUTE, type Micros, NEVER } from "../base/time.js";
+import { WindowedMin } from "../base/windowed-min.js";
 import type { SentList, SentSegment } from "./sent-list.js";
 
 /** Three SACKed segments are a loss on a path that has not been seen to reorder (RFC 8985 §6.2 step 4, DupThresh of RFC 5681). */
 const DUP_THRESH = 3;
 /** Recoveries without a D-SACK until the reordering window is small again (RFC 8985 §6.2 step 4). */
 const REO_WND_PERSIST = 16;
+
+/** How long a minimum of the round-trip time counts: routes change. Note: Linux does the same (net.ipv4.tcp_min_rtt_wlen). */
+const MIN_RTT_WINDOW: Micros = 5 * MINUTE;
 
 export class Rack {
   /** Of the most recently sent segment that was delivered (RFC 8985 §5.2). */
@@ -18,7 +22,9 @@ export class Rack {
   xmitOrder = 0;
   endSeq = 0;
   rtt: Micros = 0;
+  /** Of the last minutes (RFC 8985 §6.2 step 1). */
   minRtt: Micros = NEVER;
+  readonly #minRtts = new WindowedMin(MIN_RTT_WINDOW);
   /** Highest sequence number delivered (FACK). */
   fack = 0;
   reorderingSeen = false;
@@ -38,7 +44,10 @@ export class Rack {
    */
   update(segment: SentSegment, earlierCopy: boolean, now: Micros): void {
     const rtt = now - segment.sentAt;
-    if (segment.transmissions === 1) this.minRtt = Math.min(this.minRtt, Math.max(1, rtt));
+    if (segment.transmissions === 1) {
+      this.#minRtts.add(Math.max(1, rtt), now);
+      this.minRtt = this.#minRtts.value;
+    }
     this.#detectReordering(segment);
     // An ACK of a repetition may be one of the first copy: then its time tells nothing.
     if (segment.retransmitted && (earlierCopy || rtt < this.minRtt)) return;

@@ -38,6 +38,20 @@ describe("the reordering window", () => {
     expect([window(false, true), window(false, false, 3)]).toEqual([10_000, 10_000]);
   });
 
+  test("follows a path that has become longer within five minutes (RFC 8985 §6.2)", () => {
+    const { list, deliver, rack, nxt, window } = world(2);
+    deliver(1, 1_000 + RTT);
+    const longer = (n: number, at: number): void => {
+      const segment = list.push(seqAdd(nxt, n * MSS), seqAdd(nxt, (n + 1) * MSS), at);
+      list.sack(segment.seq, segment.end, { delivered: (each) => rack.update(each, false, at + 2 * RTT) });
+    };
+    longer(0, 149_000_000);
+    expect([rack.minRtt, window()]).toEqual([RTT, 10_000]);
+    longer(1, 302_000_000);
+    expect(rack.minRtt).toBe(2 * RTT);
+    expect(window()).toBe(20_000);
+  });
+
   test("grows by a quarter for each D-SACK, once a round trip, at most to SRTT (RFC 8985 §6.2)", () => {
     const { window, deliver, rack, nxt } = world(10);
     deliver(1, 1_000 + RTT);
