@@ -15,7 +15,7 @@ import { chance, SeededRandom } from "../../dist/base/random.js";
 import { ioctl, watchReadable } from "../../dist/kernel/libc.js";
 
 const ROUND_TRIP_MS = 20;
-const LOSSES = [0.001, 0.01, 0.03, 0.05];
+const LOSSES = [0.001, 0.01, 0.03, 0.05, 0.2];
 const SENDERS = ["ours, cubic", "kernel, cubic", "ours, reno", "kernel, reno"];
 /** The receiver's ports: sender s, seed i is FIRST_PORT + 100 s + i. */
 const FIRST_PORT = 5000;
