@@ -93,13 +93,19 @@ export function decodeTcpOptions(bytes: Uint8Array, offset: number, length: numb
  * longer than the 40 bytes that a header can hold. Throws RawTcpError `ERR_INVALID_OPTION` for one beyond 255 bytes.
  */
 export function encodeTcpOptions(options: readonly TcpOption[], trailing: Uint8Array = NO_BYTES): Uint8Array {
-  let size = trailing.length;
-  for (const option of options) size += encodedSize(option);
+  const size = tcpOptionsLength(options) + trailing.length;
   const bytes = new Uint8Array((size + 3) & ~3);
   let at = 0;
   for (const option of options) at = encodeOption(option, bytes, at);
   bytes.set(trailing, at);
   return bytes;
+}
+
+/** Bytes that the options take, without padding. Throws as `encodeTcpOptions` does. */
+export function tcpOptionsLength(options: readonly TcpOption[]): number {
+  let size = 0;
+  for (const option of options) size += encodedSize(option);
+  return size;
 }
 
 /** The list in tcpdump's form: "mss 65495,sackOK,TS val 1 ecr 0,nop,wscale 7". Bytes behind an "eol" are not shown. */
