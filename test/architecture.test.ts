@@ -48,7 +48,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
     may: ["host"],
   },
   driver: {
-    imports: ["base", "wire", "tcp", "stack", "device", "kernel"],
+    imports: ["base", "wire", "tcp", "stack", "craft", "device", "kernel"],
     types: ["observe"],
     packages: ["node:*"],
     may: ["clock", "timers", "randomness", "host"],

@@ -191,7 +191,7 @@ function macBytes(mac: string): Uint8Array {
 }
 
 /** The neighbour's Ethernet address from the kernel's table. A datagram to the discard port makes the kernel ask for it. */
-async function resolveNeighbour(address: string, link: NetworkInterface, timeoutMs: number): Promise<string> {
+export async function resolveNeighbour(address: string, link: NetworkInterface, timeoutMs: number): Promise<string> {
   const deadline = performance.now() + timeoutMs;
   let mac = neighbourMac(address, link.index);
   if (mac === "") provokeResolution(address, link.name);
