@@ -1,9 +1,21 @@
 /** What programs import from `rawtcp`. */
 export { RawTcpError } from "./base/errors.js";
 export { type Random, SeededRandom } from "./base/random.js";
+export { type CraftedPacket, craft } from "./craft/build.js";
+export { dissect } from "./craft/dissect.js";
+export { FIELDS, type Field } from "./craft/fields.js";
+export { parseFlags } from "./craft/flags-text.js";
+export { fragment } from "./craft/fragments.js";
+export { type ListedField, listFields } from "./craft/listing.js";
+export { matchAnswer, type Probe, probeOf } from "./craft/match.js";
+export { parseTcpOptions } from "./craft/options-text.js";
+export { countProduct, oneOf, product, range, Variants, type VariedPacketSpec } from "./craft/product.js";
+export type { EthernetSpec, IcmpSpec, Ipv4Spec, Ipv6Spec, PacketSpec, TcpSpec } from "./craft/spec.js";
+export { parseTemplate } from "./craft/template.js";
 export { FaultInjector } from "./device/fault-injector.js";
 export { openRawSocketDevice } from "./device/raw-socket-device.js";
 export { type ConnectionUser, Driver, type DriverOptions } from "./driver/driver.js";
+export { type Exchange, Prober, type SendReceiveOptions, sendReceive } from "./driver/send-receive.js";
 export { openSession, type Session, type SessionOptions } from "./driver/session.js";
 export { TcpServer, TcpStream } from "./net/tcp-stream.js";
 export type { TraceEvent, TraceSink } from "./observe/events.js";

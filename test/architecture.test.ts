@@ -27,7 +27,11 @@ type Power = "clock" | "timers" | "randomness" | "host";
 
 const PURE_FOLDERS = ["base", "wire", "tcp", "stack", "sim", "observe", "craft", "pcapng", "script"];
 const ALL_FOLDERS = [...PURE_FOLDERS, "kernel", "device", "driver", "net", "lessons", "web", "cli"];
-const EDGE: Layer = { imports: ALL_FOLDERS, packages: ["node:*", "yargs", "yargs/helpers"], may: ["clock", "timers", "host"] };
+const EDGE: Layer = {
+  imports: ALL_FOLDERS,
+  packages: ["node:*", "yargs", "yargs/helpers", "yaml"],
+  may: ["clock", "timers", "host"],
+};
 
 const LAYERS: Readonly<Record<string, Layer>> = {
   base: { imports: [] },

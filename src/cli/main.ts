@@ -6,6 +6,7 @@ import { hideBin } from "yargs/helpers";
 import { EXIT, EXIT_HELP, judge } from "./exit-codes.js";
 import { connectOptions, demoOptions, doctorOptions, flagMisuse, listenOptions, PARSER } from "./options.js";
 import { tell } from "./output.js";
+import { sendOptions } from "./send-options.js";
 
 /** Sets the exit code when a command is done; the process ends by itself once nothing is left open. */
 async function finish(result: Promise<number>): Promise<void> {
@@ -59,11 +60,14 @@ const cli = yargs(words)
   .command("listen <port>", "accept connections of kernel clients", listenOptions, async (argv) =>
     finish((await import("./listen.js")).listen(argv)),
   )
+  .command("send <host>", "craft packets, any field right or wrong, and see what answers", sendOptions, async (argv) =>
+    finish((await import("./send.js")).send(argv)),
+  )
   .command("doctor", "check rights, add-ons, port guard, capture, MTU and offloads", doctorOptions, async (argv) =>
     finish((await import("./doctor.js")).doctor(argv)),
   )
   .completion("completion", "print a completion script: rawtcp completion >> ~/.bashrc")
-  .demandCommand(1, "which command: demo, connect, listen or doctor?")
+  .demandCommand(1, "which command: demo, connect, listen, send or doctor?")
   .recommendCommands()
   .strict()
   .parserConfiguration(PARSER)
@@ -93,7 +97,7 @@ await cli.parseAsync();
 
 function failUsage(message: string): never {
   const [command = ""] = words;
-  const isCommand = ["demo", "connect", "listen", "doctor"].includes(command);
+  const isCommand = ["demo", "connect", "listen", "send", "doctor"].includes(command);
   tell(`${message} (see ${isCommand ? `rawtcp ${command} --help` : "rawtcp --help"})`);
   process.exit(EXIT.usage);
 }

@@ -376,7 +376,7 @@ function withCommonOptions<T>(argv: Argv<T>): Argv<T & CommonOptions> {
 }
 
 /** Reads a whole number; the error names the option, what was typed, and what may be. */
-function wholeNumber(name: string, least: number, most: number): (typed: unknown) => number {
+export function wholeNumber(name: string, least: number, most: number): (typed: unknown) => number {
   return (typed) => {
     const value = /^\d+$/.test(String(typed)) ? Number(typed) : Number.NaN;
     if (value >= least && value <= most) return value;
@@ -384,7 +384,7 @@ function wholeNumber(name: string, least: number, most: number): (typed: unknown
   };
 }
 
-function seconds(name: string, least: number, most: number): (typed: unknown) => number {
+export function seconds(name: string, least: number, most: number): (typed: unknown) => number {
   return (typed) => {
     const value = /^\d+(\.\d*)?$|^\.\d+$/.test(String(typed)) ? Number(typed) : Number.NaN;
     if (value >= least && value <= most) return value;
@@ -392,7 +392,7 @@ function seconds(name: string, least: number, most: number): (typed: unknown) =>
   };
 }
 
-function oneOf<T extends string>(name: string, choices: readonly T[]): (typed: unknown) => T {
+export function oneOf<T extends string>(name: string, choices: readonly T[]): (typed: unknown) => T {
   return (typed) => {
     const found = choices.find((choice) => choice === typed);
     if (found !== undefined) return found;
@@ -400,14 +400,14 @@ function oneOf<T extends string>(name: string, choices: readonly T[]): (typed: u
   };
 }
 
-function words(name: string, what: string): (typed: unknown) => string {
+export function words(name: string, what: string): (typed: unknown) => string {
   return (typed) => {
     if (typeof typed === "string" && typed.trim() !== "") return typed;
     throw new Error(`${name}: "${shown(typed)}" is no ${what}`);
   };
 }
 
-function ipAddress(name: string): (typed: unknown) => string {
+export function ipAddress(name: string): (typed: unknown) => string {
   return (typed) => {
     if (typeof typed === "string" && tryParseAddress(typed) !== undefined) return typed;
     throw new Error(`${name}: "${shown(typed)}" is not an IP address`);
@@ -415,6 +415,6 @@ function ipAddress(name: string): (typed: unknown) => string {
 }
 
 /** What was typed, on one line. `--no-mss` comes as false. */
-function shown(typed: unknown): string {
+export function shown(typed: unknown): string {
   return typed === false ? "no" : String(typed).replace(/\s+/g, " ");
 }

@@ -81,7 +81,7 @@ export async function untilClosed(session: Session, ended: Promise<Verdict>, int
 }
 
 /** The address of a host name. Throws RawTcpError `ENOTFOUND`. */
-async function resolveHost(host: string): Promise<string> {
+export async function resolveHost(host: string): Promise<string> {
   if (tryParseAddress(host) !== undefined) return host;
   try {
     // IPv4 first: the raw link speaks it. The empty name would resolve to loopback.
@@ -98,7 +98,7 @@ const NO_GUARD = "; with --guard none this host's own kernel sends RST for our p
 
 const SIGNALS = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated, SIGHUP: EXIT.hungUp } as const;
 
-function watchForStop(): { interrupted: Promise<Verdict>; close(): void } {
+export function watchForStop(): { interrupted: Promise<Verdict>; close(): void } {
   let stop: (verdict: Verdict) => void = () => undefined;
   let count = 0;
   const interrupted = new Promise<Verdict>((resolve) => {

@@ -159,6 +159,14 @@ export function checkField(field: Field, value: unknown): FieldValue {
   }
 }
 
+/** Anything that was given where a value should be, for a message. */
+export function showValue(value: unknown): string {
+  if (typeof value === "string") return `"${value}"`;
+  if (Array.isArray(value)) return "a list";
+  if (value instanceof Uint8Array || value instanceof IpAddress) return String(value);
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}
+
 /** "49152", "127.0.0.1", "true": a value for people. */
 export function formatField(value: FieldValue): string {
   return value instanceof Uint8Array ? formatMac(value) : String(value);
@@ -172,11 +180,7 @@ function checkAddress(field: Field, value: unknown): IpAddress {
 }
 
 function refuse(field: Field, value: unknown, wanted: string): never {
-  throw new RawTcpError("ERR_CRAFT_FIELD", `${field.layer} ${field.name}: ${show(value)} is not ${wanted}`);
-}
-
-function show(value: unknown): string {
-  return typeof value === "string" ? `"${value}"` : String(value);
+  throw new RawTcpError("ERR_CRAFT_FIELD", `${field.layer} ${field.name}: ${showValue(value)} is not ${wanted}`);
 }
 
 /** Unsigned, up to 32 bits, over any byte borders. */

@@ -1,4 +1,5 @@
 /** Whether a packet that came in answers one that went out. */
+import { seqDiff } from "../base/seq.js";
 import { IpAddress } from "../wire/address.js";
 import { getU16, getU32 } from "../wire/bytes.js";
 import { IcmpError, isIcmpError, parseIcmpError } from "../wire/icmp.js";
@@ -80,10 +81,16 @@ function matchTcp(probe: Probe, bytes: Uint8Array): MatchStrength {
   if (!packet.destination.equals(probe.source)) return "none";
   if (parseSegment(segment, bytes, packet.payloadOffset, packet.payloadLength) !== "") return "none";
   if (segment.sourcePort !== probe.destinationPort || segment.destinationPort !== probe.sourcePort) return "none";
-  // An acknowledgment of all that was sent; and a RST for a segment with ACK takes its sequence number from there.
-  if ((segment.flags & ACK) !== 0 && segment.ack === (probe.seq + probe.len) >>> 0) return "exact";
+  // An acknowledgment of some of what was sent; and a RST for a segment with ACK takes its sequence number from there.
+  if ((segment.flags & ACK) !== 0 && acknowledges(probe, segment.ack)) return "exact";
   if ((segment.flags & ACK) === 0 && (probe.flags & ACK) !== 0 && segment.seq === probe.ack) return "exact";
   return "ports";
+}
+
+/** Of a segment that occupies no sequence space: the number before which everything has come. */
+function acknowledges(probe: Probe, ack: number): boolean {
+  const amount = seqDiff(ack, probe.seq);
+  return probe.len === 0 ? amount === 0 : amount > 0 && amount <= probe.len;
 }
 
 function matchIcmpError(probe: Probe, bytes: Uint8Array): MatchStrength {

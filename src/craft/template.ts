@@ -8,7 +8,7 @@
 import { RawTcpError } from "../base/errors.js";
 import { utf8Encode } from "../base/utf8.js";
 import { ETHERTYPE_VLAN } from "../wire/ethernet.js";
-import { checkField, type Field, fieldsOfLayer, findField, type Layer } from "./fields.js";
+import { checkField, type Field, fieldsOfLayer, findField, type Layer, showValue } from "./fields.js";
 import { parseFlags } from "./flags-text.js";
 import { parseTcpOptions } from "./options-text.js";
 import { oneOf, range, Variants, type VariedPacketSpec } from "./product.js";
@@ -88,7 +88,11 @@ function valueAt(path: string, field: Field, value: unknown): unknown {
 }
 
 function optionsAt(path: string, value: unknown): unknown {
-  if (Array.isArray(value)) return told(path, () => parseTcpOptions(value.map(String).join(",")).options);
+  if (Array.isArray(value))
+    return told(
+      path,
+      () => parseTcpOptions(value.map((item) => (typeof item === "string" ? item : showValue(item))).join(",")).options,
+    );
   if (typeof value === "string") return told(path, () => parseTcpOptions(value).bytes);
   return bytesAt(path, value);
 }
@@ -122,28 +126,30 @@ function bytesAt(path: string, value: unknown): Uint8Array {
   refuseMore(path, rest, "text, hex, zeros");
   if ([text, hex, zeros].filter((form) => form !== undefined).length !== 1)
     throw wrong(path, "is not clear", "one of text, hex, zeros");
-  if (text !== undefined) return utf8Encode(String(text));
+  if (text !== undefined) return utf8Encode(typeof text === "string" ? text : showValue(text));
   if (zeros !== undefined) return new Uint8Array(wholeNumber(`${path}.zeros`, zeros, 0xffff));
-  const digits = String(hex).replace(/^0x/i, "").replace(/[:\s]/g, "");
+  const digits = (typeof hex === "string" || typeof hex === "number" ? String(hex) : showValue(hex))
+    .replace(/^0x/i, "")
+    .replace(/[:\s]/g, "");
   if (digits.length % 2 !== 0 || !/^[0-9a-f]*$/i.test(digits))
-    throw wrong(`${path}.hex`, `is "${hex}"`, "pairs of hexadecimal digits");
+    throw wrong(`${path}.hex`, `is ${showValue(hex)}`, "pairs of hexadecimal digits");
   return Uint8Array.from({ length: digits.length / 2 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
 }
 
 function wholeNumber(path: string, value: unknown, most: number): number {
   const number = typeof value === "string" && /^(?:\d+|0x[0-9a-f]+)$/i.test(value) ? Number(value) : value;
   if (Number.isInteger(number) && Number(number) >= 0 && Number(number) <= most) return Number(number);
-  throw wrong(path, `is ${String(value)}`, `a whole number from 0 to ${most}`);
+  throw wrong(path, `is ${showValue(value)}`, `a whole number from 0 to ${most}`);
 }
 
 function objectAt(path: string, value: unknown, wanted = "names and values"): Readonly<Record<string, unknown>> {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Readonly<Record<string, unknown>>;
-  throw wrong(path, value === undefined ? "is missing" : `is ${Array.isArray(value) ? "a list" : String(value)}`, wanted);
+  throw wrong(path, value === undefined ? "is missing" : `is ${showValue(value)}`, wanted);
 }
 
 function listAt(path: string, value: unknown): readonly unknown[] {
   if (Array.isArray(value)) return value;
-  throw wrong(path, `is ${String(value)}`, "a list");
+  throw wrong(path, `is ${showValue(value)}`, "a list");
 }
 
 function refuseMore(path: string, rest: Readonly<Record<string, unknown>>, wanted: string): void {

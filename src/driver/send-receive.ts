@@ -6,6 +6,7 @@ import { RawTcpError } from "../base/errors.js";
 import type { Random } from "../base/random.js";
 import type { Micros } from "../base/time.js";
 import { type CraftedPacket, craft } from "../craft/build.js";
+import { fragment } from "../craft/fragments.js";
 import { type MatchStrength, matchAnswer, type Probe, probeOf } from "../craft/match.js";
 import type { PacketSpec, TcpSpec } from "../craft/spec.js";
 import { openProbeLink, type ProbeLink } from "../device/probe-link.js";
@@ -36,6 +37,8 @@ export interface ProberOptions {
   readonly kind?: "tcp" | "any";
   /** Whether packets come that the kernel would mend, see `needsFrame`. */
   readonly frames?: boolean;
+  /** Packets are cut into IP fragments of this many bytes. */
+  readonly fragmentBytes?: number | undefined;
   /** Sends a RST for a SYN-ACK, as a half-open scan does; true when left out. */
   readonly resetOpened?: boolean;
   /** Every packet that goes out and every one that is an answer, for a capture file; lent for the call. */
@@ -95,7 +98,7 @@ export async function* sendReceive(
   specs: Iterable<PacketSpec>,
   options: SendReceiveOptions,
 ): AsyncGenerator<Exchange, void, undefined> {
-  const { timeoutMs = 1000, retries = 0, intervalMs = 0, inFlight = 64, signal } = options;
+  const { timeoutMs = 1000, retries = 0, inFlight = 64, signal } = options;
   const done: Exchange[] = [];
   let wake: () => void = () => {};
   const prober = await Prober.open({
@@ -107,6 +110,14 @@ export async function* sendReceive(
     },
     retries,
   });
+  const intervalMs = options.intervalMs ?? (prober.reach === "remote" ? MIN_REMOTE_INTERVAL_MS : 0);
+  if (prober.reach === "remote" && intervalMs < MIN_REMOTE_INTERVAL_MS) {
+    prober.close();
+    throw new RawTcpError(
+      "ERR_RATE",
+      `more than 10,000 packets a second go to loopback and own namespaces only: ${options.target} is neither`,
+    );
+  }
   const stopped = () => signal?.aborted === true;
   const onAbort = (): void => wake();
   signal?.addEventListener("abort", onAbort);
@@ -142,6 +153,8 @@ export async function* sendReceive(
   }
 }
 
+const MIN_REMOTE_INTERVAL_MS = 0.1;
+
 /** What a pause of the event loop may be made up for at once. */
 const MAX_BURST_US: Micros = 20_000;
 
@@ -161,6 +174,9 @@ interface Waiting {
   sentAt: Micros;
 }
 
+/** Ports that are held at once. */
+const MOST_HELD = 256;
+
 /** How many answered packets are remembered, for answers that come twice. */
 const REMEMBERED = 256;
 
@@ -175,7 +191,9 @@ export class Prober {
   readonly #random: Random;
   readonly #held = new Map<number, HeldPort | undefined>();
   #link: ProbeLink | undefined;
+  /** The port in use, and where packets went from it. */
   #sourcePort = 0;
+  #reached = new Set<number>();
   /** In the order of sending, hence of time-out; by index. */
   readonly #waiting = new Map<number, Waiting>();
   readonly #answered: Waiting[] = [];
@@ -219,17 +237,11 @@ export class Prober {
     this.source = parseAddress(options.source ?? route.source);
     this.#guard = createPortGuard(options.guard ?? "bpf");
     this.#random = options.random ?? new SystemRandom();
-    if (options.sourcePort !== undefined) this.#sourcePort = options.sourcePort;
   }
 
   /** How many packets wait for an answer. */
   get waiting(): number {
     return this.#waiting.size;
-  }
-
-  /** The port of packets that name none; 0 before the first. */
-  get sourcePort(): number {
-    return this.#sourcePort;
   }
 
   async #openLink(): Promise<void> {
@@ -255,19 +267,38 @@ export class Prober {
   #completeTcp(tcp: TcpSpec): TcpSpec {
     const flags = tcp.flags ?? SYN;
     const numbers = { seq: this.#random.u32(), ...((flags & ACK) !== 0 ? { ack: this.#random.u32() } : {}) };
-    return { ...numbers, sourcePort: this.#ownPort(), ...tcp };
+    return tcp.sourcePort === undefined
+      ? { ...numbers, ...tcp, sourcePort: this.#ownPort(tcp.destinationPort ?? 0) }
+      : { ...numbers, ...tcp };
   }
 
-  /** A free port of ours, or the one that was asked for. */
-  #ownPort(): number {
-    if (this.#sourcePort === 0) {
-      const held = this.#hold(0);
-      // Without a guard any of RFC 6335's dynamic ports will do.
-      this.#sourcePort = held?.port ?? 49_152 + (this.#random.u32() & 0x3fff);
-      this.#held.set(this.#sourcePort, held);
-      this.#link?.setPorts(new Set(this.#held.keys()));
+  /**
+   * The port that was asked for, or a free one: another for each packet to the same port, for two SYNs with the same endpoints
+   * would meet in one half-open connection.
+   */
+  #ownPort(destinationPort: number): number {
+    if (this.#options.sourcePort !== undefined) return this.#options.sourcePort;
+    if (this.#sourcePort !== 0 && !this.#reached.has(destinationPort)) {
+      this.#reached.add(destinationPort);
+      return this.#sourcePort;
     }
+    const held = this.#hold(0);
+    // Without a guard any of RFC 6335's dynamic ports will do.
+    this.#sourcePort = held?.port ?? 49_152 + (this.#random.u32() & 0x3fff);
+    this.#reached = new Set([destinationPort]);
+    this.#keep(this.#sourcePort, held);
     return this.#sourcePort;
+  }
+
+  #keep(port: number, held: HeldPort | undefined): void {
+    this.#held.set(port, held);
+    // The oldest was used long ago: a sending without end must not use up all ports.
+    for (const [oldest, reservation] of this.#held) {
+      if (this.#held.size <= MOST_HELD) break;
+      reservation?.release();
+      this.#held.delete(oldest);
+    }
+    this.#link?.setPorts(new Set(this.#held.keys()));
   }
 
   /** Sends the packet and waits for its answer. Throws what `craft` throws, and PortGuardError where the port is taken. */
@@ -322,6 +353,11 @@ export class Prober {
     const { bytes } = sent;
     const ipOffset = Math.max(0, sent.ipOffset);
     this.#options.onPacket?.("out", bytes, ipOffset, bytes.length - ipOffset);
+    const { fragmentBytes } = this.#options;
+    if (fragmentBytes !== undefined && bytes.length - ipOffset > fragmentBytes) {
+      const pieces = fragment(bytes.subarray(ipOffset), fragmentBytes, this.#random.u32());
+      return pieces.map((piece) => link.send(piece, 0, piece.length)).find((problem) => problem !== "") ?? "";
+    }
     if (!needsFrame(spec)) return link.send(bytes, ipOffset, bytes.length - ipOffset);
     const ethernet = { source: link.sourceMac, destination: link.nextHopMac, ...spec.ethernet };
     return link.sendFrame(craft({ ...spec, ethernet }).bytes);
@@ -329,9 +365,7 @@ export class Prober {
 
   /** Keeps the kernel from answering for a port of ours; foreign addresses it does not answer for anyway. */
   #claim(port: number): void {
-    if (port === 0 || this.#held.has(port)) return;
-    this.#held.set(port, this.#hold(port));
-    this.#link?.setPorts(new Set(this.#held.keys()));
+    if (port !== 0 && !this.#held.has(port)) this.#keep(port, this.#hold(port));
   }
 
   #hold(port: number): HeldPort | undefined {

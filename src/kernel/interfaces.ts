@@ -20,6 +20,8 @@ export interface NetworkInterface {
   /** "02:00:00:00:00:01", "" when the link has no hardware addresses. */
   readonly mac: string;
   readonly linkType: LinkType;
+  /** What made it, for virtual ones: "veth", "bridge", "tun"; "" for hardware and loopback. */
+  readonly kind: string;
   /** Whether the interface is administratively up. */
   readonly isUp: boolean;
   readonly addresses: readonly InterfaceAddress[];
@@ -96,6 +98,8 @@ const RTM_GETADDR = 22;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_LINKINFO = 18;
+const IFLA_INFO_KIND = 1;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const ARPHRD_ETHER = 1;
@@ -118,13 +122,19 @@ function readLink(body: DataView, addresses: ReadonlyMap<number, readonly Interf
   let name = "";
   let mtuBytes = 0;
   let mac = "";
+  let kind = "";
   forEachAttribute(body, 16, (attribute, payload) => {
     if (attribute === IFLA_IFNAME) name = payloadText(payload);
     else if (attribute === IFLA_MTU) mtuBytes = payload.getUint32(0, HOST_LITTLE_ENDIAN);
     else if (attribute === IFLA_ADDRESS && payload.byteLength === 6) mac = macText(payloadBytes(payload));
+    else if (attribute === IFLA_LINKINFO) {
+      forEachAttribute(payload, 0, (inner, text) => {
+        if (inner === IFLA_INFO_KIND) kind = payloadText(text);
+      });
+    }
   });
   const isUp = (body.getUint32(8, HOST_LITTLE_ENDIAN) & IFF_UP) !== 0;
-  return { name, index, mtuBytes, mac, linkType: linkTypeOf(type), isUp, addresses: addresses.get(index) ?? [] };
+  return { name, index, mtuBytes, mac, linkType: linkTypeOf(type), kind, isUp, addresses: addresses.get(index) ?? [] };
 }
 
 function readAddress(body: DataView): InterfaceAddress | undefined {

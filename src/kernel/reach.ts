@@ -1,5 +1,5 @@
 /** How far away a target is: what may be sent where, without being asked twice. */
-import { existsSync, readFileSync } from "node:fs";
+import { findInterface } from "./interfaces.js";
 import type { Route } from "./route.js";
 
 /**
@@ -8,21 +8,8 @@ import type { Route } from "./route.js";
  */
 export type Reach = "own" | "namespace" | "remote";
 
-/** How far the target of a route is. */
+/** How far the target of a route is. Throws LibcError. */
 export function reachOf(route: Route): Reach {
   if (route.isOwnAddress) return "own";
-  return route.gateway === undefined && isVeth(route.interface) ? "namespace" : "remote";
-}
-
-/** A pair's interface names the other end, which is in another namespace; it has no device, and no interface below it. */
-function isVeth(name: string): boolean {
-  const folder = `/sys/class/net/${name}`;
-  try {
-    const own = readFileSync(`${folder}/ifindex`, "utf8");
-    const other = readFileSync(`${folder}/iflink`, "utf8");
-    return own !== other && !existsSync(`${folder}/device`) && !existsSync(`/proc/net/vlan/${name}`);
-  } catch {
-    // No such interface here, or no sysfs: then nothing is known of it.
-    return false;
-  }
+  return route.gateway === undefined && findInterface(route.interface)?.kind === "veth" ? "namespace" : "remote";
 }
