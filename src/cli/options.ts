@@ -1,8 +1,5 @@
 /**
  * What each command takes from the command line. Nothing heavy is imported here, so that `--help` and completion are quick.
- *
- * Values are read by functions of our own rather than by yargs' types: "abc" for a number must come back in the message as
- * it was typed, and an empty word is no zero.
  */
 import type { Argv } from "yargs";
 import type { LinkKind } from "../driver/session.js";
@@ -11,12 +8,14 @@ import type { ConnectionConfig } from "../tcp/config.js";
 import { tryParseAddress } from "../wire/address.js";
 import type { ChecksumPolicy } from "../wire/segment.js";
 import { EXIT_HELP } from "./exit-codes.js";
+import { configOfChoices, type TcpChoices, withTcpChoices } from "./tcp-choices.js";
+import { ipAddress, oneOf, seconds, shown, wholeNumber, words } from "./values.js";
 
 /** How the log looks to a human. */
 export type LogKind = "ladder" | "text";
 
 /** Options that `connect`, `listen` and `demo` share. */
-export interface CommonOptions {
+export interface CommonOptions extends TcpChoices {
   /** Bytes. */
   mss: number | undefined;
   /** Receive buffer, bytes. */
@@ -244,9 +243,8 @@ export function doctorOptions(argv: Argv): Argv<DoctorOptions> {
 }
 
 /** Options without a value; yargs would take `--json=nonsense` for false without a word. */
-const FLAGS = "half-close abort echo keep fast-open json quiet timestamps window-scaling nagle allow-remote help version".split(
-  " ",
-);
+const FLAGS =
+  "half-close abort echo keep fast-open sack json quiet timestamps window-scaling nagle allow-remote help version".split(" ");
 
 /** What is wrong with a word of the command line that gives a flag a value, or undefined. */
 export function flagMisuse(word: string): string | undefined {
@@ -258,6 +256,7 @@ export function flagMisuse(word: string): string | undefined {
 /** The part of the options that a connection is made with. */
 export function connectionConfig(options: CommonOptions): Partial<ConnectionConfig> {
   return {
+    ...configOfChoices(options),
     mslUs: Math.round(options.msl * 1_000_000),
     timestamps: options.timestamps,
     windowScaling: options.windowScaling,
@@ -283,7 +282,7 @@ function withSource<T>(argv: Argv<T>): Argv<T & { source: string | undefined }> 
 
 /** Adds the shared options to a command. */
 function withCommonOptions<T>(argv: Argv<T>): Argv<T & CommonOptions> {
-  const common = argv
+  const common = withTcpChoices(argv, TCP)
     .option("mss", {
       group: TCP,
       requiresArg: true,
@@ -373,48 +372,4 @@ function withCommonOptions<T>(argv: Argv<T>): Argv<T & CommonOptions> {
     .option("allow-remote", { group: LINK, type: "boolean", default: false, describe: "allow peers beyond this host" });
   // yargs' types cannot follow a generic T through the chain.
   return common as unknown as Argv<T & CommonOptions>;
-}
-
-/** Reads a whole number; the error names the option, what was typed, and what may be. */
-export function wholeNumber(name: string, least: number, most: number): (typed: unknown) => number {
-  return (typed) => {
-    const value = /^\d+$/.test(String(typed)) ? Number(typed) : Number.NaN;
-    if (value >= least && value <= most) return value;
-    throw new Error(`${name}: "${shown(typed)}" is not a whole number from ${least} to ${most}`);
-  };
-}
-
-export function seconds(name: string, least: number, most: number): (typed: unknown) => number {
-  return (typed) => {
-    const value = /^\d+(\.\d*)?$|^\.\d+$/.test(String(typed)) ? Number(typed) : Number.NaN;
-    if (value >= least && value <= most) return value;
-    throw new Error(`${name}: "${shown(typed)}" is not a number of seconds from ${least} to ${most}`);
-  };
-}
-
-export function oneOf<T extends string>(name: string, choices: readonly T[]): (typed: unknown) => T {
-  return (typed) => {
-    const found = choices.find((choice) => choice === typed);
-    if (found !== undefined) return found;
-    throw new Error(`${name}: "${shown(typed)}" is none of ${choices.join(", ")}`);
-  };
-}
-
-export function words(name: string, what: string): (typed: unknown) => string {
-  return (typed) => {
-    if (typeof typed === "string" && typed.trim() !== "") return typed;
-    throw new Error(`${name}: "${shown(typed)}" is no ${what}`);
-  };
-}
-
-export function ipAddress(name: string): (typed: unknown) => string {
-  return (typed) => {
-    if (typeof typed === "string" && tryParseAddress(typed) !== undefined) return typed;
-    throw new Error(`${name}: "${shown(typed)}" is not an IP address`);
-  };
-}
-
-/** What was typed, on one line. `--no-mss` comes as false. */
-export function shown(typed: unknown): string {
-  return typed === false ? "no" : String(typed).replace(/\s+/g, " ");
 }

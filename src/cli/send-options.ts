@@ -4,8 +4,8 @@ import { parseFlags } from "../craft/flags-text.js";
 import { parseIpOptions } from "../craft/ip-options-text.js";
 import { parseTcpOptions } from "../craft/options-text.js";
 import { EXIT_HELP } from "./exit-codes.js";
-import { ipAddress, oneOf, shown, wholeNumber, words } from "./options.js";
 import { type PortPlan, parsePorts } from "./port-plan.js";
+import { ipAddress, oneOf, shown, wholeNumber, words } from "./values.js";
 
 export type AnswerFormat = "tcpdump" | "hping" | "json";
 

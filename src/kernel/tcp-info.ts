@@ -10,6 +10,8 @@ export interface TcpInfo {
     readonly sack: boolean;
     readonly windowScale: boolean;
     readonly ecn: boolean;
+    /** An ECN-capable packet of the peer came. */
+    readonly ecnSeen: boolean;
   };
   /** Shift counts of the windows that the kernel sends to and receives with (RFC 7323 §2). */
   readonly sndWscale: number;
@@ -60,6 +62,7 @@ export function parseTcpInfo(info: DataView): TcpInfo {
       sack: (options & 2) !== 0,
       windowScale: (options & 4) !== 0,
       ecn: (options & 8) !== 0,
+      ecnSeen: (options & 16) !== 0,
     },
     sndWscale: HOST_LITTLE_ENDIAN ? low : high,
     rcvWscale: HOST_LITTLE_ENDIAN ? high : low,

@@ -1,6 +1,6 @@
 /** One direction of a wire: delay, rate with a drop-tail queue, an MTU of its own, and seeded faults. */
 import { chance, randomBelow } from "../base/random.js";
-import { MILLISECOND, type Micros, SECOND } from "../base/time.js";
+import { MILLISECOND, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { IpAddress } from "../wire/address.js";
 import { putU16 } from "../wire/bytes.js";
 import { addBytes, finish } from "../wire/checksum.js";
@@ -23,6 +23,10 @@ export interface LinkOptions {
   readonly duplicate?: number;
   readonly reorder?: number;
   readonly corrupt?: number;
+  /** Probability that an ECN-capable packet is marked (RFC 3168); the others pass as they are. */
+  readonly mark?: number;
+  /** Bytes in the queue of a limited rate from which on every ECN-capable packet is marked. Default: none is. */
+  readonly markQueueBytes?: number;
   /** How much later a reordered packet comes. Default: the delay once more, at least 1 ms. */
   readonly reorderDelayUs?: Micros;
   /** Larger packets do not pass: the router answers with ICMP. IPv4 without DF passes, as if fragmented and put together again. */
@@ -40,7 +44,17 @@ export class Link {
   /** May be replaced while the world runs: the route has changed. */
   options: LinkOptions;
   filter: PacketFilter | undefined;
-  readonly counters = { packets: 0, bytes: 0, lost: 0, tooBig: 0, queueFull: 0, duplicated: 0, reordered: 0, corrupted: 0 };
+  readonly counters = {
+    packets: 0,
+    bytes: 0,
+    lost: 0,
+    tooBig: 0,
+    queueFull: 0,
+    duplicated: 0,
+    reordered: 0,
+    corrupted: 0,
+    marked: 0,
+  };
   readonly #sim: Simulation;
   readonly #from: SimHost;
   readonly #to: SimHost;
@@ -90,6 +104,11 @@ export class Link {
       packet[at] = (packet[at] ?? 0) ^ (1 + randomBelow(random, 255));
       this.counters.corrupted++;
       this.#tell("corrupted", packet, note);
+    }
+    const waiting = ((leaves - now) * (this.options.rateBps ?? 0)) / (8 * SECOND);
+    if ((waiting >= (this.options.markQueueBytes ?? NEVER) || chance(random, this.options.mark ?? 0)) && markCongestion(packet)) {
+      this.counters.marked++;
+      this.#tell("marked", packet, note);
     }
     let arrives = leaves + delayUs + (jitterUs > 0 ? randomBelow(random, jitterUs + 1) : 0);
     if (chance(random, reorder)) {
@@ -147,6 +166,21 @@ export class Link {
   #tell(fate: PacketFate, packet: Uint8Array, note: string): void {
     this.#sim.witness?.(this.#sim.now, this.#from.name, this.#to.name, fate, packet, note);
   }
+}
+
+/** Sets CE in an ECN-capable packet; returns whether it is one. */
+function markCongestion(packet: Uint8Array): boolean {
+  const isIpv4 = (packet[0] ?? 0) >>> 4 === 4;
+  // In IPv6 the traffic class lies across the first two bytes.
+  const [at, shift] = isIpv4 ? [1, 0] : [1, 4];
+  const field = ((packet[at] ?? 0) >>> shift) & 3;
+  if (field !== 1 && field !== 2) return false;
+  packet[at] = (packet[at] ?? 0) | (3 << shift);
+  if (isIpv4) {
+    putU16(packet, 10, 0);
+    putU16(packet, 10, finish(addBytes(0, packet, 0, ((packet[0] ?? 0) & 15) << 2)));
+  }
+  return true;
 }
 
 /** An IP packet around an ICMP message. */

@@ -11,7 +11,16 @@ import { SimHost, type SimHostOptions } from "./host.js";
 import { Link, type LinkOptions } from "./link.js";
 
 /** What happened to a packet on its way; "arrived" is told when it reaches the other end. */
-export type PacketFate = "sent" | "arrived" | "lost" | "queue full" | "duplicated" | "reordered" | "corrupted" | "too big";
+export type PacketFate =
+  | "sent"
+  | "arrived"
+  | "lost"
+  | "queue full"
+  | "duplicated"
+  | "reordered"
+  | "corrupted"
+  | "too big"
+  | "marked";
 
 /** Sees every packet; `bytes` is lent. */
 export type PacketWitness = (t: Micros, from: string, to: string, fate: PacketFate, bytes: Uint8Array, note: string) => void;

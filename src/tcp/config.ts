@@ -2,6 +2,7 @@
 import { MILLISECOND, MINUTE, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { CongestionFactory } from "./congestion.js";
 import { cubic } from "./cubic.js";
+import type { EcnPolicy } from "./ecn.js";
 import type { FastOpenPolicy } from "./fast-open.js";
 
 export interface ConnectionConfig {
@@ -80,6 +81,8 @@ export interface ConnectionConfig {
   readonly fastOpen: FastOpenPolicy;
   /** Send and take data on a SYN without a cookie: for networks where no address is forged (RFC 7413 §8.2, Linux: TCP_FASTOPEN_NO_COOKIE). */
   readonly fastOpenWithoutCookie: boolean;
+  /** Explicit congestion notification (RFC 3168). */
+  readonly ecn: EcnPolicy;
   /** Of a listener: how long a connection without data stays in SYN-RECEIVED; 0 does not defer (Linux: TCP_DEFER_ACCEPT). */
   readonly deferAcceptUs: Micros;
   /** TTL or hop limit (RFC 9293 MUST-49). */
@@ -147,6 +150,8 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   // Note: Linux does the same (net.ipv4.tcp_fastopen 1).
   fastOpen: "client",
   fastOpenWithoutCookie: false,
+  // Note: Linux does the same (net.ipv4.tcp_ecn 2). RFC 9293 SHLD-8 wants it.
+  ecn: "accept",
   deferAcceptUs: 0,
   // RFC 1700; Note: Linux does the same.
   ttl: 64,

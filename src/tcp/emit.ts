@@ -9,6 +9,7 @@ import { addBytes, finish } from "../wire/checksum.js";
 import { PROTOCOL_TCP } from "../wire/ip-packet.js";
 import { OPTION_MSS, OPTION_NOP, OPTION_SACK_PERMITTED, OPTION_TIMESTAMPS, OPTION_WINDOW_SCALE } from "../wire/segment.js";
 import { ACK, RST, SYN } from "../wire/tcp-flags.js";
+import { ECT_0, ecnFlags } from "./ecn.js";
 import { putFastOpen } from "./fast-open.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
 import type { Tcb } from "./tcb.js";
@@ -40,6 +41,12 @@ export function emitSegment(
   note: string,
 ): void {
   const bytes = out.bytes;
+  let { tos } = tcb.config;
+  if (tcb.ecn.enabled && (flags & (SYN | RST)) === 0) {
+    flags |= ecnFlags(tcb.ecn);
+    // New data alone: the mark of a repetition could not be told from an attacker's (RFC 3168 §6.1.5).
+    if (tcb.ecn.newData && dataLength > 0) tos |= ECT_0;
+  }
   const tcp = tcb.local.family === 4 ? 20 : 40;
   let at = tcp + 20;
   if ((flags & SYN) !== 0) at = putSynOptions(tcb, bytes, at, (flags & ACK) !== 0, now);
@@ -58,7 +65,7 @@ export function emitSegment(
   putU16(bytes, tcp + 16, 0);
   putU16(bytes, tcp + 18, 0);
   putU16(bytes, tcp + 16, finish(addBytes(tcb.pseudoSum + length - tcp, bytes, tcp, length - tcp)));
-  putIpHeader(tcb, bytes, length);
+  putIpHeader(tcb, bytes, length, tos);
   out.length = length;
   out.note = note;
   const { counters } = tcb;
@@ -137,10 +144,10 @@ export function offeredShift(tcb: Tcb): number {
   return shift;
 }
 
-function putIpHeader(tcb: Tcb, bytes: Uint8Array, length: number): void {
+function putIpHeader(tcb: Tcb, bytes: Uint8Array, length: number, tos: number): void {
   if (tcb.local.family === 4) {
     bytes[0] = 0x45;
-    bytes[1] = tcb.config.tos;
+    bytes[1] = tos;
     putU16(bytes, 2, length);
     tcb.ipId = (tcb.ipId + 1) & 0xffff;
     putU16(bytes, 4, tcb.ipId);
@@ -153,7 +160,7 @@ function putIpHeader(tcb: Tcb, bytes: Uint8Array, length: number): void {
     tcb.remote.write(bytes, 16);
     putU16(bytes, 10, finish(addBytes(0, bytes, 0, 20)));
   } else {
-    putU32(bytes, 0, (6 << 28) | (tcb.config.tos << 20));
+    putU32(bytes, 0, (6 << 28) | (tos << 20));
     putU16(bytes, 4, length - 40);
     bytes[6] = PROTOCOL_TCP;
     bytes[7] = tcb.config.ttl;

@@ -193,7 +193,7 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_rwnd_limited: limits.receiveWindowUs(now),
     tcpi_sndbuf_limited: limits.sendBufferUs(now),
     tcpi_delivered: rate.deliveredSegments + (tcb.synAcked ? 1 : 0),
-    tcpi_delivered_ce: 0,
+    tcpi_delivered_ce: tcb.ecn.deliveredCe,
     tcpi_bytes_sent: counters.bytesSent,
     tcpi_bytes_retrans: counters.bytesRetransmitted,
     tcpi_dsack_dups: counters.dsacksIn,
@@ -213,6 +213,7 @@ function caState(tcb: Tcb): number {
   const { recovery, sent } = tcb;
   if (recovery.loss) return TCP_CA_STATES.Loss;
   if (recovery.active) return TCP_CA_STATES.Recovery;
+  if (tcb.ecn.reduced) return TCP_CA_STATES.CWR;
   if (sent.sackedSegments > 0 || recovery.dupAcks > 0) return TCP_CA_STATES.Disorder;
   return TCP_CA_STATES.Open;
 }
@@ -222,6 +223,8 @@ function optionBits(tcb: Tcb): number {
     (tcb.ts.enabled ? TCPI_OPTIONS.TIMESTAMPS : 0) |
     (tcb.sack.enabled ? TCPI_OPTIONS.SACK : 0) |
     (tcb.scaling ? TCPI_OPTIONS.WSCALE : 0) |
+    (tcb.ecn.enabled ? TCPI_OPTIONS.ECN : 0) |
+    (tcb.ecn.seen ? TCPI_OPTIONS.ECN_SEEN : 0) |
     (tcb.fastOpen.synDataAcked ? TCPI_OPTIONS.SYN_DATA : 0)
   );
 }

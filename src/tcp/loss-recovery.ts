@@ -6,6 +6,7 @@ import { seqAdd, seqDiff, seqGe, seqGt, seqLe, seqLt } from "../base/seq.js";
 import { MILLISECOND, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import type { AckSample } from "./congestion.js";
+import { ecnAcknowledged, windowReduced } from "./ecn.js";
 import { timestampNow } from "./emit.js";
 import { startRetransmission } from "./output.js";
 import { isDsack } from "./sack-blocks.js";
@@ -121,6 +122,7 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
     else if (duplicate) duplicateAck(tcb, now);
   }
   if (sent.lostBytes > lostBefore && !recovery.loss && !recovery.active) enterRecovery(tcb, previousUna, delivery.bytes, now);
+  if (tcb.ecn.enabled && !ecnAcknowledged(tcb, seg, delivery.segments, previousUna, now)) return;
   if (recovery.active || delivery.bytes === 0) return;
   sample.now = now;
   sample.ackedBytes = delivery.bytes;
@@ -168,6 +170,7 @@ export function lossByTimeout(tcb: Tcb, first: boolean, now: Micros): void {
   const { recovery, sent, snd, congestion } = tcb;
   if (first && !recovery.loss) rememberForUndo(tcb, now);
   congestion.onTimeout(seqDiff(snd.max, snd.una), first, now);
+  windowReduced(tcb);
   recovery.active = false;
   recovery.loss = true;
   recovery.dupAcks = 0;
@@ -294,6 +297,7 @@ function enterRecovery(tcb: Tcb, previousUna: number, delivered: number, now: Mi
   const unanswered = windowWasFull(tcb, previousUna) ? Math.max(0, congestion.cwnd - before) : 0;
   recovery.prr.begin(before, snd.mss, unanswered);
   congestion.onEnterRecovery(flightSize, now);
+  windowReduced(tcb);
   recovery.active = true;
   recovery.partialSeen = false;
   recovery.recover = snd.max;
@@ -308,7 +312,7 @@ function enterRecovery(tcb: Tcb, previousUna: number, delivered: number, now: Mi
  * batches, and of a batch the last finds little outstanding: if the window was full when the data that is acknowledged now
  * left, it was the flight. Note: Linux takes the window in any case.
  */
-function flightAtLoss(tcb: Tcb, outstanding: number, previousUna: number): number {
+export function flightAtLoss(tcb: Tcb, outstanding: number, previousUna: number): number {
   const { snd, congestion } = tcb;
   const flightSize = Math.max(Math.min(outstanding, congestion.cwnd), outstanding - LIMITED_TRANSMIT * snd.mss);
   return windowWasFull(tcb, previousUna) ? Math.max(flightSize, congestion.cwnd) : flightSize;

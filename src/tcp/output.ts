@@ -7,6 +7,7 @@ import { type Micros, NEVER } from "../base/time.js";
 import { ACK, FIN, PSH, RST, SYN } from "../wire/tcp-flags.js";
 import { corkSent, holdsBack } from "./cork.js";
 import { noteAnswer } from "./delayed-ack.js";
+import { synAckEcnFlags, synEcnFlags } from "./ecn.js";
 import { emitSegment, headerBytes, setUrgentPointer } from "./emit.js";
 import { synPayload } from "./fast-open.js";
 import { restartAfterIdle } from "./initial-window.js";
@@ -82,7 +83,8 @@ function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
       : data > 0
         ? NOTE_SYN_DATA
         : NOTE_SYN;
-  emitSegment(tcb, out, now, answer ? SYN | ACK : SYN, tcb.iss, answer ? tcb.rcv.nxt : 0, field, 0, data, note);
+  const flags = answer ? SYN | ACK | synAckEcnFlags(tcb) : SYN | synEcnFlags(tcb, repeated);
+  emitSegment(tcb, out, now, flags, tcb.iss, answer ? tcb.rcv.nxt : 0, field, 0, data, note);
   acknowledged(tcb);
   if (repeated) tcb.counters.retransmits++;
   startRetransmission(tcb, now);
@@ -184,7 +186,9 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
   const seq = snd.nxt;
   const data = Math.min(length, seqDiff(tcb.dataEnd, seq));
   if (tcb.sent.length === 0) restartAfterIdle(tcb, now);
+  tcb.ecn.newData = data > 0;
   const end = emitData(tcb, now, out, seq, data, note);
+  tcb.ecn.newData = false;
   noteAnswer(tcb, now);
   corkSent(tcb);
   tcb.rate.sent(tcb.sent.push(seq, end, now), tcb.sent.length === 1, now);

@@ -52,6 +52,8 @@ export const PROFILES = {
     congestion: cubic,
     // tcp_fastopen.
     fastOpen: "client",
+    // tcp_ecn 2.
+    ecn: "accept",
   },
   /** The RFCs' plain choices: RFC 9293, 5681, 6298, 6582, 6928. */
   rfc: {
@@ -91,6 +93,8 @@ export const PROFILES = {
     congestion: newReno,
     // RFC 7413 is experimental.
     fastOpen: "off",
+    // RFC 9293 SHLD-8.
+    ecn: "on",
   },
 } as const satisfies Record<string, Partial<ConnectionConfig>>;
 

@@ -10,6 +10,7 @@ import { ACK, FIN, RST, SYN, URG } from "../wire/tcp-flags.js";
 import { processAck } from "./ack-arrives.js";
 import { challengeAck, outOfWindowAck } from "./challenge-ack.js";
 import { defersAccept } from "./defer-accept.js";
+import { ecnReceived, takeSynEcn } from "./ecn.js";
 import { offeredShift } from "./emit.js";
 import { EVENT_URGENT } from "./event-bits.js";
 import { takeSynAck } from "./fast-open.js";
@@ -155,6 +156,7 @@ function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
 /** Sixth, URG; seventh, the text; eighth, FIN. */
 function textSteps(tcb: Tcb, seg: Segment, now: Micros, note: string): string {
   if ((seg.flags & URG) !== 0) processUrgent(tcb, seg);
+  if (tcb.ecn.enabled) ecnReceived(tcb, seg);
   if (seg.len === 0 || (seg.flags & (ACK | SYN)) === SYN) return note;
   const text = processText(tcb, seg, now);
   const fin = processFin(tcb, now);
@@ -264,6 +266,7 @@ function takeSyn(tcb: Tcb, seg: Segment, now: Micros): void {
     ts.recentAt = now;
   }
   tcb.sack.enabled = config.sack && seg.sackPermitted;
+  takeSynEcn(tcb, seg);
   // Our SYN announced 64 KiB at the most: what it promised stands (SYN-SENT), or will be promised by the SYN-ACK.
   if (tcb.state === "SYN-SENT") rcv.adv = seqAdd(rcv.nxt, Math.min(tcb.receiveBufferBytes, 0xffff));
   setEffectiveMss(tcb, seg.mss);

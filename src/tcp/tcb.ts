@@ -19,6 +19,7 @@ import type { Connection } from "./connection.js";
 import { DeferAccept } from "./defer-accept.js";
 import { DelayedAckVariables } from "./delayed-ack.js";
 import { DeliveryRate } from "./delivery-rate.js";
+import { EcnVariables } from "./ecn.js";
 import type { ConnectionObserver, Failure } from "./events.js";
 import { FastOpen } from "./fast-open.js";
 import { KeepAliveVariables } from "./keep-alive.js";
@@ -221,6 +222,7 @@ export class Tcb {
   readonly ackDelay = new DelayedAckVariables();
   readonly keepAlive = new KeepAliveVariables();
   readonly fastOpen = new FastOpen();
+  readonly ecn = new EcnVariables();
   readonly deferAccept = new DeferAccept();
   /** Both sides sent the window scale option. */
   scaling = false;

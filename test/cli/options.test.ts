@@ -9,6 +9,8 @@ import {
   listenOptions,
   PARSER,
 } from "../../src/cli/options.js";
+import { cubic } from "../../src/tcp/cubic.js";
+import { PROFILES } from "../../src/tcp/profiles.js";
 
 /** Reads the words as `main` does; throws the message of what is wrong. */
 function parse<T>(command: string, builder: (argv: Argv) => Argv<T>, words: string): T {
@@ -45,6 +47,7 @@ describe("values that make sense", () => {
     });
     expect(options).toMatchObject({ link: "raw", checksum: "partial-ok", halfClose: false, abort: false, quiet: false });
     expect(connectionConfig(options)).toEqual({
+      ...PROFILES.linux,
       mssBytes: 1460,
       receiveBufferBytes: 4096,
       mslUs: 500_000,
@@ -57,7 +60,30 @@ describe("values that make sense", () => {
 
   it("absent --mss and --window leave the engine's defaults", () => {
     const keys = Object.keys(connectionConfig(connect("::1 1")));
-    expect(keys.filter((key) => key.endsWith("Bytes"))).toEqual([]);
+    expect(keys).not.toContain("mssBytes");
+    expect(keys).not.toContain("receiveBufferBytes");
+  });
+
+  it("a profile, and over it what is asked for by name", () => {
+    const words =
+      "h 1 --profile rfc --congestion cubic --ecn off --no-sack --keep-alive 9 --user-timeout 2.5 --send-buffer 77 --ttl 3 --tos 0xff";
+    expect(() => connect(words)).toThrow('--tos: "0xff" is not a whole number from 0 to 255');
+    const { delayedAckUs, rack } = PROFILES.rfc;
+    expect(connectionConfig(connect(words.replace("0xff", "255")))).toMatchObject({
+      delayedAckUs,
+      rack,
+      congestion: cubic,
+      ecn: "off",
+      sack: false,
+      keepAlive: true,
+      keepAliveIdleUs: 9_000_000,
+      userTimeoutUs: 2_500_000,
+      sendBufferBytes: 77,
+      ttl: 3,
+      // Two bits belong to ECN.
+      tos: 0xfc,
+    });
+    expect(connectionConfig(connect("h 1 --profile rfc")).ecn).toBe("on");
   });
 
   it("--no-nagle turns Nagle off", () => {
@@ -103,6 +129,10 @@ describe("values that make none: the message names the option, what was typed, a
     ["connect h 1 --link wire", '--link: "wire" is none of raw, pcap'],
     ["connect h 1 --checksum maybe", '--checksum: "maybe" is none of strict, partial-ok, off'],
     ["connect h 1 --log xml", '--log: "xml" is none of ladder, text'],
+    ["connect h 1 --profile bsd", '--profile: "bsd" is none of linux, rfc'],
+    ["connect h 1 --congestion bbr", '--congestion: "bbr" is none of cubic, newreno, reno'],
+    ["connect h 1 --ecn yes", '--ecn: "yes" is none of off, accept, on'],
+    ["connect h 1 --keep-alive 0", '--keep-alive: "0" is not a number of seconds from 1 to 32767'],
     ["connect h 1 --no-pcap", '--pcap: "no" is no file name'],
     ["connect h 1 --abort --half-close", "--abort and --half-close exclude each other"],
     ["listen 1 --bind localhost", '--bind: "localhost" is not an IP address'],

@@ -92,7 +92,7 @@ export const RFC9293: readonly Chapter[] = [
         text: "A repeated segment may bear the same IP identification.",
         reason: "Not done: every packet has an identification of its own, so that a capture tells a repetition from a duplicate.",
       },
-      { id: "SHLD-8", text: "ECN is supported.", reason: "Not built yet." },
+      { id: "SHLD-8", text: "ECN is supported." },
     ],
   },
   {

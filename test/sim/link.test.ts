@@ -55,6 +55,7 @@ describe("link", () => {
       duplicated: 0,
       reordered: 0,
       corrupted: 0,
+      marked: 0,
     });
     expect(link.destination.name).toBe("b");
   });

@@ -60,6 +60,8 @@ export interface Stimulus {
   readonly options?: readonly TcpOption[];
   /** TSval and TSecr. */
   readonly ts?: readonly [val: number, ecr: number];
+  /** ECN field of the IP header that carries it: 2 ECT(0), 3 CE. */
+  readonly ecn?: number;
 }
 
 /** A packet of the connection. */
@@ -144,6 +146,7 @@ export class Harness {
     const offset = this.#local.family === 4 ? 20 : 40;
     const problem = parseSegment(this.#segment, bytes, offset, bytes.length - offset);
     if (problem !== "") throw new Error(`bad stimulus: ${problem}`);
+    this.#segment.ecn = stimulus.ecn ?? 0;
     this.verdict = this.conn.receive(this.#segment, this.now);
     // The memory is lent for the call only: whoever kept it sees noise.
     bytes.fill(0xdb);
