@@ -26,6 +26,7 @@ export type NumberOption =
   | "SO_OOBINLINE"
   | "SO_SNDBUF"
   | "SO_RCVBUF"
+  | "SO_MAX_PACING_RATE"
   | "TCP_NODELAY"
   | "TCP_CORK"
   | "TCP_QUICKACK"
@@ -98,6 +99,8 @@ export class SocketOptions {
         return config.userTimeoutUs === NEVER ? 0 : whole(config.userTimeoutUs, MILLISECOND);
       case "TCP_LINGER2":
         return config.finWait2Us === NEVER ? -1 : whole(config.finWait2Us, SECOND);
+      case "SO_MAX_PACING_RATE":
+        return config.maxPacingRate === NEVER ? 0xffff_ffff : config.maxPacingRate;
       case "TCP_NOTSENT_LOWAT":
         return config.notSentLowWaterBytes === NEVER ? 0xffff_ffff : config.notSentLowWaterBytes;
       case "TCP_DEFER_ACCEPT": {
@@ -197,6 +200,12 @@ export class SocketOptions {
         inRange(name, value, 1, 120);
         this.#change({ finWait2Us: value * SECOND });
         if (tcb !== undefined) live.setLinger2(tcb, value * SECOND);
+        return;
+      }
+      case "SO_MAX_PACING_RATE": {
+        const rate = value <= 0 || value >= 0xffff_ffff ? NEVER : value;
+        this.#change({ pacing: rate !== NEVER, maxPacingRate: rate });
+        if (tcb !== undefined) live.setMaxPacingRate(tcb, rate);
         return;
       }
       case "TCP_NOTSENT_LOWAT": {

@@ -77,6 +77,10 @@ export interface ConnectionConfig {
   /** SEND takes nothing while as many bytes were never sent; NEVER for no such mark (Linux: TCP_NOTSENT_LOWAT). */
   readonly notSentLowWaterBytes: number;
   readonly congestion: CongestionFactory;
+  /** Segments leave evenly over a round trip. */
+  readonly pacing: boolean;
+  /** Bytes a second that pacing allows at the most (Linux: SO_MAX_PACING_RATE); NEVER for no bound. */
+  readonly maxPacingRate: number;
   /** For which role TCP Fast Open may be used (RFC 7413). A connection must ask for it, and a listener have a queue for it. */
   readonly fastOpen: FastOpenPolicy;
   /** Send and take data on a SYN without a cookie: for networks where no address is forged (RFC 7413 §8.2, Linux: TCP_FASTOPEN_NO_COOKIE). */
@@ -147,6 +151,9 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   tailLossProbe: true,
   notSentLowWaterBytes: NEVER,
   congestion: cubic,
+  // Note: Linux does the same, unless the congestion control asks for it (BBR).
+  pacing: false,
+  maxPacingRate: NEVER,
   // Note: Linux does the same (net.ipv4.tcp_fastopen 1).
   fastOpen: "client",
   fastOpenWithoutCookie: false,

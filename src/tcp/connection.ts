@@ -202,6 +202,12 @@ export class Connection {
     this.wake?.();
   }
 
+  /** SO_MAX_PACING_RATE in bytes a second; NEVER ends pacing. Throws RawTcpError `EINVAL`. */
+  setMaxPacingRate(bytesPerSecond: number): void {
+    options.setMaxPacingRate(this.tcb, bytesPerSecond);
+    this.wake?.();
+  }
+
   /** TCP_NOTSENT_LOWAT in bytes; NEVER for none. Throws RawTcpError `EINVAL`. */
   setNotSentLowWater(bytes: number): void {
     options.setNotSentLowWater(this.tcb, bytes);

@@ -6,6 +6,7 @@ import { seqDiff } from "../base/seq.js";
 import { MILLISECOND, type Micros, NEVER } from "../base/time.js";
 import { announcedMss } from "./emit.js";
 import { congestionWindow } from "./loss-recovery.js";
+import { pacingRate } from "./pacing.js";
 import type { State } from "./state.js";
 import type { Tcb } from "./tcb.js";
 
@@ -95,6 +96,8 @@ export interface TcpInfo {
   tcpi_total_retrans: number;
   /** What pacing would allow, bytes a second; 0 before the first round-trip time. */
   tcpi_pacing_rate: number;
+  /** Bytes a second; Infinity without a bound. */
+  tcpi_max_pacing_rate: number;
   /** SYN of an active open and FIN count one each. */
   tcpi_bytes_acked: number;
   /** FIN counts one. */
@@ -179,7 +182,8 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_rcv_rtt: tcb.tuning.rttUs,
     tcpi_rcv_space: tcb.tuning.spaceBytes,
     tcpi_total_retrans: counters.retransmits,
-    tcpi_pacing_rate: pacingRate(tcb, cwnd, unacked, ssthresh),
+    tcpi_pacing_rate: Math.floor(pacingRate(tcb)),
+    tcpi_max_pacing_rate: config.maxPacingRate,
     tcpi_bytes_acked: counters.bytesAcked + (tcb.synAcked && !tcb.passive ? 1 : 0) + (finAcked(tcb) ? 1 : 0),
     tcpi_bytes_received: counters.bytesReceived + (rcv.finSeen && seqDiff(rcv.nxt, rcv.fin) === 1 ? 1 : 0),
     tcpi_segs_out: counters.segmentsOut,
@@ -235,11 +239,4 @@ function elapsedMs(at: Micros, now: Micros): number {
 
 function finAcked(tcb: Tcb): boolean {
   return tcb.state === "FIN-WAIT-2" || tcb.state === "TIME-WAIT";
-}
-
-/** Twice the window a round trip in slow start, 1.2 times after it. Note: Linux does the same (tcp_update_pacing_rate). */
-function pacingRate(tcb: Tcb, cwnd: number, unacked: number, ssthresh: number): number {
-  if (tcb.rtt.srtt === 0) return 0;
-  const ratio = cwnd < ssthresh / 2 ? 2 : 1.2;
-  return Math.floor((ratio * Math.max(cwnd, unacked) * tcb.snd.mss * 1_000_000) / tcb.rtt.srtt);
 }

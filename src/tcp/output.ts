@@ -13,6 +13,7 @@ import { synPayload } from "./fast-open.js";
 import { restartAfterIdle } from "./initial-window.js";
 import { congestionWindow, flight, noteRepetition, startTlp, tlpDue } from "./loss-recovery.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
+import { isPaced, pace } from "./pacing.js";
 import { raisePathMtu } from "./path-mtu.js";
 import { noteSendLimit } from "./send-limits.js";
 import { tellWritable } from "./send-space.js";
@@ -111,6 +112,7 @@ function sendLost(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const timedOut = recovery.loss && tcb.backoffs > 0 && segment.seq === snd.una && segment.sentAt < tcb.lastTimeoutAt;
   const full = sent.inFlightBytes > 0 && sent.inFlightBytes + Math.min(segment.length, segmentBytes(tcb)) > congestionWindow(tcb);
   if (piped && full && !timedOut) return false;
+  if (!timedOut && isPaced(tcb, now)) return false;
   // SHLD-16: inside the window as it is now.
   if (seqDiff(segment.end, snd.una) > snd.wnd) {
     if (index > 0) return false;
@@ -167,6 +169,7 @@ function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
     if (length < queued) startPersist(tcb, now);
     return false;
   }
+  if (isPaced(tcb, now)) return false;
   return sendData(tcb, now, out, length, "");
 }
 
@@ -195,6 +198,7 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
   if (tcb.recovery.active) tcb.recovery.prr.sent(seqDiff(end, seq));
   snd.nxt = end;
   snd.max = seqMax(snd.max, end);
+  pace(tcb, data, now);
   if (tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
   tcb.timers.persist = NEVER;
   startTlp(tcb, now);
@@ -212,6 +216,7 @@ function sendAgain(tcb: Tcb, now: Micros, out: OutgoingPacket, segment: SentSegm
   const data = Math.min(segment.length, Math.max(0, seqDiff(tcb.dataEnd, segment.seq)));
   emitData(tcb, now, out, segment.seq, data, note);
   tcb.sent.resend(segment, now);
+  pace(tcb, segment.length, now);
   tcb.rate.sent(segment, false, now);
   tcb.counters.retransmits++;
   tcb.counters.bytesRetransmitted += data;

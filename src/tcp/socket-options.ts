@@ -106,6 +106,12 @@ export function setNotSentLowWater(tcb: Tcb, bytes: number): void {
   tellWritable(tcb);
 }
 
+/** SO_MAX_PACING_RATE in bytes a second: from now on segments are paced, at this rate at the most; NEVER ends it. Throws `EINVAL` unless positive. */
+export function setMaxPacingRate(tcb: Tcb, bytesPerSecond: number): void {
+  if (bytesPerSecond !== NEVER) checkInteger("pacing rate", bytesPerSecond, 1, Number.MAX_SAFE_INTEGER);
+  change(tcb, { pacing: bytesPerSecond !== NEVER, maxPacingRate: bytesPerSecond });
+}
+
 /**
  * TCP_CONGESTION: goes on with another congestion control, which takes over the window and the threshold of the present one.
  * Throws UnknownCongestionControlError.

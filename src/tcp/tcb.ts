@@ -115,6 +115,8 @@ export class Timers {
   linger: Micros = NEVER;
   /** Held back by TCP_CORK until then. */
   cork: Micros = NEVER;
+  /** The next segment may leave. */
+  pacing: Micros = NEVER;
 }
 
 /** What the next calls of `pollTransmit` have to send besides new data. */
@@ -217,6 +219,8 @@ export class Tcb {
   /** The user holds back what does not fill a segment (TCP_CORK); `corkOverdue` when it has done so for too long. */
   corked = false;
   corkOverdue = false;
+  /** When the next segment may leave; only pacing looks at it. */
+  pacedUntil: Micros = 0;
   /** Since when nothing is outstanding. */
   idleSince: Micros = 0;
   readonly ackDelay = new DelayedAckVariables();

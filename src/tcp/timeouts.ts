@@ -8,6 +8,7 @@ import { keepAliveTimeout } from "./keep-alive.js";
 import { lingerTimeout } from "./linger.js";
 import { lossByShrinking, lossByTimeout, rackTimeout, tlpTimeout } from "./loss-recovery.js";
 import { askForAck, startRetransmission } from "./output.js";
+import { pacingTimeout } from "./pacing.js";
 import { pathMtuAfterTimeout } from "./path-mtu.js";
 import { fail, setState } from "./set-state.js";
 import { isSynchronized } from "./state.js";
@@ -27,6 +28,7 @@ export function handleTimeout(tcb: Tcb, now: Micros): void {
   if (now >= timers.persist) persistTimeout(tcb, now);
   if (now >= timers.keepAlive) keepAliveTimeout(tcb, now);
   if (now >= timers.cork) corkTimeout(tcb);
+  if (now >= timers.pacing) pacingTimeout(tcb);
   if (now >= timers.linger) lingerTimeout(tcb, now);
   if (now >= timers.finWait2) finWait2Timeout(tcb, now);
   if (now >= timers.timeWait) timeWaitTimeout(tcb, now);

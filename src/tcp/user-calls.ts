@@ -219,7 +219,7 @@ const MIN_MSS = 48;
 /** Timers of a closed or half-open connection never fire. */
 export function deadline(tcb: Tcb): Micros {
   const t = tcb.timers;
-  const first = Math.min(t.retransmission, t.persist, t.delayedAck, t.rack, t.tlp, t.keepAlive, t.linger, t.cork);
+  const first = Math.min(t.retransmission, t.persist, t.delayedAck, t.rack, t.tlp, t.keepAlive, t.linger, t.cork, t.pacing);
   if (t.timeWait === NEVER && t.finWait2 === NEVER) return first;
   return Math.min(first, t.timeWait, t.finWait2);
 }

@@ -16,6 +16,7 @@ const NUMBERS: readonly (readonly [NumberOption, number, number, Partial<Connect
   ["TCP_KEEPCNT", 9, 3, { keepAliveCount: 3 }],
   ["TCP_USER_TIMEOUT", 0, 1_500, { userTimeoutUs: 1_500 * MILLISECOND }],
   ["TCP_LINGER2", 60, 10, { finWait2Us: 10 * SECOND }],
+  ["SO_MAX_PACING_RATE", 0xffff_ffff, 50_000, { pacing: true, maxPacingRate: 50_000 }],
   ["TCP_NOTSENT_LOWAT", 0xffff_ffff, 16_384, { notSentLowWaterBytes: 16_384 }],
   ["IP_TTL", 64, 9, { ttl: 9 }],
   ["IPV6_UNICAST_HOPS", 64, 9, { ttl: 9 }],
