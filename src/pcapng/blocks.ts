@@ -4,6 +4,8 @@
  */
 import { RawTcpError } from "../base/errors.js";
 
+export { LINKTYPE } from "../wire/link-layer.js";
+
 /** Block types (pcapng §4). */
 export const BLOCK = {
   interfaceDescription: 1,
@@ -40,20 +42,6 @@ export const OPTION = {
   isbIfDrop: 5,
   isbFilterAccept: 6,
   isbOsDrop: 7,
-} as const;
-
-/** Link types: what a packet of an interface begins with. */
-export const LINKTYPE = {
-  /** BSD loopback: four bytes of address family in the byte order of the capturing machine. */
-  NULL: 0,
-  ETHERNET: 1,
-  /** A bare IPv4 or IPv6 packet; its first four bits tell which. */
-  RAW: 101,
-  LOOP: 108,
-  LINUX_SLL: 113,
-  IPV4: 228,
-  IPV6: 229,
-  LINUX_SLL2: 276,
 } as const;
 
 /** Magic numbers of classic pcap: the second says that fractions of a second are nanoseconds. */
