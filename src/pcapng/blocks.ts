@@ -34,6 +34,7 @@ export const OPTION = {
   ifTsResol: 9,
   ifFilter: 11,
   ifOs: 12,
+  ifFcsLen: 13,
   ifTsOffset: 14,
   packetFlags: 2,
   isbStartTime: 2,
@@ -47,6 +48,8 @@ export const OPTION = {
 /** Magic numbers of classic pcap: the second says that fractions of a second are nanoseconds. */
 export const PCAP_MAGIC_MICROSECONDS = 0xa1b2c3d4;
 export const PCAP_MAGIC_NANOSECONDS = 0xa1b23c4d;
+/** Of a patched libpcap that Linux distributions carried: its record headers are 24 bytes long. */
+export const PCAP_MAGIC_MODIFIED = 0xa1b2cd34;
 
 /** Whether a packet came in or went out (bits 0 and 1 of epb_flags). */
 export type Direction = "inbound" | "outbound";

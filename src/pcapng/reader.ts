@@ -1,293 +1,154 @@
 /**
- * Reads capture files that are whole in memory: pcapng in both byte orders with any number of sections and interfaces, and
- * classic pcap. Nothing in a file makes it throw: damage ends the reading or skips a block, and is told in `error`.
+ * Reads capture files: pcapng and classic pcap, in one piece or as their bytes come. Nothing in a file makes it throw: damage
+ * ends the reading or skips a block, and is told in `error`.
  */
-import { utf8Decode } from "../base/utf8.js";
+
+import type { CaptureError } from "./blocks.js";
+import { BLOCK } from "./blocks.js";
 import {
-  BLOCK,
-  BYTE_ORDER_MAGIC,
-  CaptureError,
-  type Direction,
-  OPTION,
-  PCAP_MAGIC_MICROSECONDS,
-  PCAP_MAGIC_NANOSECONDS,
-  padded,
-} from "./blocks.js";
-import type { Capture, CaptureInterface, CapturePacket, CaptureSection, CaptureStatistics } from "./capture.js";
-import { readClassicPcap } from "./classic-pcap.js";
+  type Capture,
+  type CaptureFormat,
+  type CaptureInterface,
+  type CapturePacket,
+  type CaptureSection,
+  CaptureState,
+  type CaptureStatistics,
+  type RecordReader,
+} from "./capture.js";
+import { classicPcapReader } from "./classic-pcap.js";
+import { PcapngReader } from "./pcapng-reader.js";
 
-/** Reads all packets of a capture. Never throws: see `error`. */
+/** Reads all packets of a capture that is whole in memory. Never throws: see `error`. */
 export function readCapture(bytes: Uint8Array): Capture {
-  if (bytes.length >= 4) {
-    const magic = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
-    if (magic === BLOCK.sectionHeader) return new PcapngReader(bytes).read();
-    for (const littleEndian of [true, false]) {
-      const value = littleEndian ? magic : swap32(magic);
-      if (value === PCAP_MAGIC_MICROSECONDS) return readClassicPcap(bytes, littleEndian, 1000n);
-      if (value === PCAP_MAGIC_NANOSECONDS) return readClassicPcap(bytes, littleEndian, 1n);
-    }
-  }
-  const error = new CaptureError(
-    bytes.length < 4 ? "the file is too short for a capture" : "neither pcapng nor pcap: unknown magic number",
-    0,
-  );
-  return { format: "unknown", sections: [], interfaces: [], packets: [], statistics: [], error };
+  const reader = new CaptureReader();
+  const packets = reader.push(bytes);
+  reader.end();
+  const { format, sections, interfaces, statistics, error } = reader;
+  return { format, sections, interfaces, packets, statistics, error };
 }
 
-/** Type, two lengths. */
-const SMALLEST_BLOCK = 12;
+/**
+ * Reads a capture as its bytes come, and keeps of them no more than the block that is not yet complete.
+ *
+ *     for (chunk of file) for (packet of reader.push(chunk)) …
+ *     reader.end();
+ *     if (reader.error !== null) …
+ */
+export class CaptureReader {
+  readonly #state = new CaptureState();
+  #records: RecordReader | undefined;
+  #format: CaptureFormat = "unknown";
+  /** What was pushed and is not yet read, in pieces until there is enough of it: joining at every push could be quadratic. */
+  #pieces: Uint8Array[] = [];
+  #length = 0;
+  #needed = MAGIC_BYTES;
+  /** Where the first piece stands in the file. */
+  #offset = 0;
+  #isOver = false;
 
-class PcapngReader {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #littleEndian = true;
-  /** Index of the first interface of the current section: interface numbers begin anew in each. */
-  #firstInterface = 0;
-  readonly #sections: CaptureSection[] = [];
-  readonly #interfaces: CaptureInterface[] = [];
-  readonly #packets: CapturePacket[] = [];
-  readonly #statistics: CaptureStatistics[] = [];
-  #error: CaptureError | null = null;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  /** "unknown" until four bytes were there, and for what is no capture. */
+  get format(): CaptureFormat {
+    return this.#format;
   }
 
-  read(): Capture {
+  get sections(): readonly CaptureSection[] {
+    return this.#state.sections;
+  }
+
+  /** Those described so far; a packet's interface is described before it. */
+  get interfaces(): readonly CaptureInterface[] {
+    return this.#state.interfaces;
+  }
+
+  /** The last statistics of each interface. */
+  get statistics(): readonly CaptureStatistics[] {
+    return this.#state.statistics;
+  }
+
+  /** The first damage met so far; what follows it was read where that was possible. */
+  get error(): CaptureError | null {
+    return this.#state.error;
+  }
+
+  /** Nothing more will be read, whatever is pushed: the damage leaves no way on, or `end` was called. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /**
+   * Takes the next bytes of the file, any number of them, and returns the packets that are complete with them. The packets' data
+   * are views into `chunk`: hand over memory that is not written again. Never throws.
+   */
+  push(chunk: Uint8Array): CapturePacket[] {
+    const packets: CapturePacket[] = [];
+    if (this.#isOver || chunk.length === 0) return packets;
+    this.#pieces.push(chunk);
+    this.#length += chunk.length;
+    if (this.#length >= this.#needed) this.#read(this.#joined(), packets);
+    return packets;
+  }
+
+  /** The file has ended: where that was inside a block, `error` says so. Later calls do nothing. */
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    if (this.#records === undefined) this.#state.fail("the file is too short for a capture", 0);
+    else if (this.#length > 0) this.#records.truncated(this.#length, this.#needed, this.#offset);
+    this.#pieces = [];
+  }
+
+  #joined(): Uint8Array {
+    const [first] = this.#pieces;
+    if (this.#pieces.length === 1 && first !== undefined) return first;
+    const all = new Uint8Array(this.#length);
     let at = 0;
-    while (at < this.#bytes.length) {
-      const next = this.#block(at);
-      if (next === 0) break;
-      at = next;
+    for (const piece of this.#pieces) {
+      all.set(piece, at);
+      at += piece.length;
     }
-    return {
-      format: "pcapng",
-      sections: this.#sections,
-      interfaces: this.#interfaces,
-      packets: this.#packets,
-      statistics: this.#statistics,
-      error: this.#error,
-    };
+    return all;
   }
 
-  /** Reads the block at `at`; returns where the next one begins, or 0 when the frame is damaged and there is no way on. */
-  #block(at: number): number {
-    const left = this.#bytes.length - at;
-    if (left < SMALLEST_BLOCK) return this.#fail(`the file ends inside a block: ${left} of at least ${SMALLEST_BLOCK} bytes`, at);
-    const type = this.#u32(at);
-    if (type === BLOCK.sectionHeader) {
-      const magic = this.#view.getUint32(at + 8, true);
-      if (magic !== BYTE_ORDER_MAGIC && swap32(magic) !== BYTE_ORDER_MAGIC)
-        return this.#fail("a section header without byte-order magic", at + 8);
-      this.#littleEndian = magic === BYTE_ORDER_MAGIC;
-    }
-    const total = this.#u32(at + 4);
-    if (total < SMALLEST_BLOCK || total % 4 !== 0) return this.#fail(`a block cannot be ${total} bytes long`, at + 4);
-    if (total > left) return this.#fail(`the file ends inside a block: ${left} of ${total} bytes`, at);
-    const end = at + total - 4;
-    if (this.#u32(end) !== total) return this.#fail(`the two lengths of a block differ: ${total} and ${this.#u32(end)}`, end);
-    const body = at + 8;
-    switch (type) {
-      case BLOCK.sectionHeader:
-        if (!this.#sectionHeader(body, end)) return 0;
-        break;
-      case BLOCK.interfaceDescription:
-        // A description that cannot be read would shift the numbers of all later interfaces.
-        if (!this.#interfaceDescription(body, end)) return 0;
-        break;
-      case BLOCK.enhancedPacket:
-        this.#packet(at, body, end, 4);
-        break;
-      case BLOCK.packet:
-        this.#packet(at, body, end, 2);
-        break;
-      case BLOCK.simplePacket:
-        this.#simplePacket(at, body, end);
-        break;
-      case BLOCK.interfaceStatistics:
-        this.#interfaceStatistics(body, end);
-        break;
-      default:
-        // Names, secrets, custom blocks: a reader skips what it does not know (pcapng §3.1).
-        break;
-    }
-    return end + 4;
-  }
-
-  #sectionHeader(body: number, end: number): boolean {
-    if (end - body < 16) {
-      this.#fail("a section header is too short", body);
-      return false;
-    }
-    const major = this.#u16(body + 4);
-    if (major !== 1) {
-      this.#fail(`version ${major}.${this.#u16(body + 6)} of pcapng is unknown`, body + 4);
-      return false;
-    }
-    const options = this.#options(body + 16, end);
-    this.#firstInterface = this.#interfaces.length;
-    this.#sections.push({
-      littleEndian: this.#littleEndian,
-      hardware: this.#text(options, OPTION.shbHardware),
-      os: this.#text(options, OPTION.shbOs),
-      userAppl: this.#text(options, OPTION.shbUserAppl),
-      comments: this.#comments(options),
-    });
-    return true;
-  }
-
-  #interfaceDescription(body: number, end: number): boolean {
-    if (end - body < 8) {
-      this.#fail("an interface description is too short", body);
-      return false;
-    }
-    const options = this.#options(body + 8, end);
-    const resolution = find(options, OPTION.ifTsResol);
-    const tsOffset = find(options, OPTION.ifTsOffset);
-    this.#interfaces.push({
-      section: this.#sections.length - 1,
-      linkType: this.#u16(body),
-      snapLen: this.#u32(body + 4),
-      name: this.#text(options, OPTION.ifName),
-      description: this.#text(options, OPTION.ifDescription),
-      filter: this.#text(options, OPTION.ifFilter).replace(/^\0/, ""),
-      os: this.#text(options, OPTION.ifOs),
-      comments: this.#comments(options),
-      unitsPerSecond:
-        resolution !== undefined && resolution.length >= 1 ? unitsPerSecond(this.#bytes[resolution.at] ?? 6) : 1_000_000n,
-      tsOffset: tsOffset !== undefined && tsOffset.length >= 8 ? this.#view.getBigInt64(tsOffset.at, this.#littleEndian) : 0n,
-    });
-    return true;
-  }
-
-  /** Enhanced Packet Block, and the obsolete Packet Block that differs in its first word alone: 16 bits of interface, 16 of drops. */
-  #packet(at: number, body: number, end: number, idBytes: 2 | 4): void {
-    if (end - body < 20) return void this.#fail("a packet block is too short", body);
-    const interfaceIndex = this.#firstInterface + (idBytes === 4 ? this.#u32(body) : this.#u16(body));
-    const captured = this.#u32(body + 12);
-    const dataAt = body + 20;
-    if (captured > end - dataAt)
-      return void this.#fail(`a packet of ${captured} bytes in a block with room for ${end - dataAt}`, body + 12);
-    const from = this.#interfaces[interfaceIndex];
-    if (from === undefined) return void this.#fail("a packet of an interface that was not described", body);
-    const options = this.#options(dataAt + padded(captured), end);
-    this.#packets.push({
-      interfaceIndex,
-      timeNs: this.#time(from, body + 4),
-      data: this.#bytes.subarray(dataAt, dataAt + captured),
-      originalLength: this.#u32(body + 16),
-      direction: this.#direction(options),
-      comments: this.#comments(options),
-      offset: at,
-    });
-  }
-
-  /** Simple Packet Block: no stamp, no options, and the captured length follows from the snap length of interface 0. */
-  #simplePacket(at: number, body: number, end: number): void {
-    const room = end - body - 4;
-    const from = this.#interfaces[this.#firstInterface];
-    if (room < 0) return void this.#fail("a packet block is too short", body);
-    if (from === undefined) return void this.#fail("a packet of an interface that was not described", body);
-    const originalLength = this.#u32(body);
-    const captured = from.snapLen === 0 ? originalLength : Math.min(originalLength, from.snapLen);
-    if (captured > room) return void this.#fail(`a packet of ${captured} bytes in a block with room for ${room}`, body);
-    const data = this.#bytes.subarray(body + 4, body + 4 + captured);
-    this.#packets.push({
-      interfaceIndex: this.#firstInterface,
-      timeNs: null,
-      data,
-      originalLength,
-      direction: null,
-      comments: [],
-      offset: at,
-    });
-  }
-
-  #interfaceStatistics(body: number, end: number): void {
-    if (end - body < 12) return void this.#fail("interface statistics are too short", body);
-    const options = this.#options(body + 12, end);
-    const count = (code: number): bigint | null => {
-      const option = find(options, code);
-      return option !== undefined && option.length >= 8 ? this.#view.getBigUint64(option.at, this.#littleEndian) : null;
-    };
-    const interfaceIndex = this.#firstInterface + this.#u32(body);
-    if (interfaceIndex >= this.#interfaces.length)
-      return void this.#fail("statistics of an interface that was not described", body);
-    this.#statistics.push({ interfaceIndex, received: count(OPTION.isbIfRecv), dropped: count(OPTION.isbIfDrop) });
-  }
-
-  /** The options in `[at, end)`; a damaged one ends the list, the block itself stays of use. */
-  #options(at: number, end: number): OptionSpan[] {
-    const list: OptionSpan[] = [];
-    let pos = at;
-    while (pos + 4 <= end) {
-      const code = this.#u16(pos);
-      const length = this.#u16(pos + 2);
-      if (code === OPTION.endOfOptions) break;
-      if (pos + 4 + length > end) {
-        this.#fail(`option ${code} of ${length} bytes reaches beyond its block`, pos);
-        break;
+  #read(bytes: Uint8Array, packets: CapturePacket[]): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#records ??= this.#recognise(view);
+    let at = 0;
+    while (this.#records !== undefined && at < bytes.length) {
+      const length = this.#records.read(bytes, view, at, this.#offset, packets);
+      if (length < 0) {
+        this.#keep(bytes, at, -length);
+        return;
       }
-      list.push({ code, at: pos + 4, length });
-      pos += 4 + padded(length);
+      if (length === 0) break;
+      at += length;
+      this.#offset += length;
     }
-    return list;
+    this.#isOver = at < bytes.length;
+    this.#keep(bytes, bytes.length, 1);
   }
 
-  #comments(options: readonly OptionSpan[]): string[] {
-    const list: string[] = [];
-    for (const { code, at, length } of options) if (code === OPTION.comment) list.push(utf8Decode(this.#bytes, at, at + length));
-    return list;
+  /** Keeps the bytes from `at` on until there are `needed` of them. */
+  #keep(bytes: Uint8Array, at: number, needed: number): void {
+    this.#pieces = at < bytes.length ? [bytes.subarray(at)] : [];
+    this.#length = bytes.length - at;
+    this.#needed = needed;
   }
 
-  #text(options: readonly OptionSpan[], code: number): string {
-    const option = find(options, code);
-    return option === undefined ? "" : utf8Decode(this.#bytes, option.at, option.at + option.length);
-  }
-
-  #direction(options: readonly OptionSpan[]): Direction | null {
-    const flags = find(options, OPTION.packetFlags);
-    if (flags === undefined || flags.length < 4) return null;
-    const bits = this.#u32(flags.at) & 3;
-    return bits === 1 ? "inbound" : bits === 2 ? "outbound" : null;
-  }
-
-  #time(from: CaptureInterface, at: number): bigint {
-    const units = (BigInt(this.#u32(at)) << 32n) | BigInt(this.#u32(at + 4));
-    return (units * 1_000_000_000n) / from.unitsPerSecond + from.tsOffset * 1_000_000_000n;
-  }
-
-  #u16(at: number): number {
-    return this.#view.getUint16(at, this.#littleEndian);
-  }
-
-  #u32(at: number): number {
-    return this.#view.getUint32(at, this.#littleEndian);
-  }
-
-  /** Keeps the first error, returns 0. */
-  #fail(message: string, offset: number): 0 {
-    this.#error ??= new CaptureError(`${message} (byte ${offset})`, offset);
-    return 0;
+  /** The reader for the format that the first word tells. */
+  #recognise(view: DataView): RecordReader | undefined {
+    if (view.getUint32(0, true) === BLOCK.sectionHeader) {
+      this.#format = "pcapng";
+      return new PcapngReader(this.#state);
+    }
+    for (const littleEndian of [true, false]) {
+      const found = classicPcapReader(view.getUint32(0, littleEndian), littleEndian, this.#state);
+      if (found === undefined) continue;
+      this.#format = "pcap";
+      return found;
+    }
+    this.#state.fail("neither pcapng nor pcap: unknown magic number", 0);
+    return undefined;
   }
 }
 
-interface OptionSpan {
-  readonly code: number;
-  readonly at: number;
-  readonly length: number;
-}
-
-function find(options: readonly OptionSpan[], code: number): OptionSpan | undefined {
-  return options.find((option) => option.code === code);
-}
-
-/** if_tsresol: a power of ten, or of two when the top bit is set. */
-function unitsPerSecond(resolution: number): bigint {
-  return (resolution & 0x80) === 0 ? 10n ** BigInt(resolution) : 2n ** BigInt(resolution & 0x7f);
-}
-
-function swap32(value: number): number {
-  return ((value << 24) | ((value & 0xff00) << 8) | ((value >>> 8) & 0xff00) | (value >>> 24)) >>> 0;
-}
+const MAGIC_BYTES = 4;
