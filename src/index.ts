@@ -12,6 +12,7 @@ export { parseTcpOptions } from "./craft/options-text.js";
 export { countProduct, oneOf, product, range, Variants, type VariedPacketSpec } from "./craft/product.js";
 export type { EthernetSpec, IcmpSpec, Ipv4Spec, Ipv6Spec, PacketSpec, TcpSpec } from "./craft/spec.js";
 export { parseTemplate } from "./craft/template.js";
+export { readCaptureFile } from "./device/capture-file.js";
 export { FaultInjector } from "./device/fault-injector.js";
 export { openRawSocketDevice } from "./device/raw-socket-device.js";
 export { type ConnectionUser, Driver, type DriverOptions } from "./driver/driver.js";

@@ -69,6 +69,10 @@ const CODES: Readonly<Record<string, number>> = {
   ERR_IPV6_RAW: EXIT.usage,
   ERR_LINK_TYPE: EXIT.usage,
   ERR_PCAP_FILE: EXIT.usage,
+  ERR_CAPTURE_FILE: EXIT.usage,
+  ERR_FILTER: EXIT.usage,
+  ENODEV: EXIT.usage,
+  ERR_LIBPCAP_MISSING: EXIT.environment,
 };
 
 /** One clear line for an error of any origin. */

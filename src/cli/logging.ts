@@ -70,7 +70,7 @@ export interface CaptureFile {
 
 /** Opens the file of --pcap, "-" for standard output. Throws RawTcpError `ERR_PCAP_FILE` naming the file. */
 export function openCaptureFile(path: string): CaptureFile {
-  const fd = path === "-" ? openStandardOutput() : openFile(path);
+  const fd = openForCapture(path, "--pcap");
   return {
     write: untilItFails((bytes: Uint8Array) => writeAll(fd, bytes), `the capture ${path} ends here`),
     close: () => {
@@ -79,17 +79,25 @@ export function openCaptureFile(path: string): CaptureFile {
   };
 }
 
-function openStandardOutput(): 1 {
-  if (process.stdout.isTTY !== true) return 1;
-  throw new RawTcpError("ERR_PCAP_FILE", "--pcap -: standard output is a terminal; append | wireshark -k -i -");
+/** The descriptor of a capture file to be written, 1 for "-"; `option` is its name in messages. Throws RawTcpError `ERR_PCAP_FILE`. */
+export function openForCapture(path: string, option: string): number {
+  return path === "-" ? openStandardOutput(option) : openFile(path, option);
 }
 
-function openFile(path: string): number {
+function openStandardOutput(option: string): 1 {
+  if (process.stdout.isTTY !== true) return 1;
+  throw new RawTcpError("ERR_PCAP_FILE", `${option} -: standard output is a terminal; append | wireshark -k -i -`);
+}
+
+function openFile(path: string, option: string): number {
   try {
     return openSync(path, "w");
   } catch (error) {
     const reason = error instanceof Error ? error.message.replace(/, open .*/, "") : String(error);
-    throw new RawTcpError("ERR_PCAP_FILE", `cannot write the capture file ${path}: ${reason}; choose another with --pcap FILE`);
+    throw new RawTcpError(
+      "ERR_PCAP_FILE",
+      `cannot write the capture file ${path}: ${reason}; choose another with ${option} FILE`,
+    );
   }
 }
 

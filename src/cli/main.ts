@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
+import { captureOptions } from "./capture-options.js";
 import { EXIT, EXIT_HELP, judge } from "./exit-codes.js";
 import { connectOptions, demoOptions, doctorOptions, flagMisuse, listenOptions, PARSER } from "./options.js";
 import { tell } from "./output.js";
@@ -63,11 +64,14 @@ const cli = yargs(words)
   .command("send <host>", "craft packets, any field right or wrong, and see what answers", sendOptions, async (argv) =>
     finish((await import("./send.js")).send(argv)),
   )
+  .command("capture", "show or save packets, live or from a file, as tcpdump does", captureOptions, async (argv) =>
+    finish((await import("./capture.js")).capture(argv)),
+  )
   .command("doctor", "check rights, add-ons, port guard, capture, MTU and offloads", doctorOptions, async (argv) =>
     finish((await import("./doctor.js")).doctor(argv)),
   )
   .completion("completion", "print a completion script: rawtcp completion >> ~/.bashrc")
-  .demandCommand(1, "which command: demo, connect, listen, send or doctor?")
+  .demandCommand(1, "which command: demo, connect, listen, send, capture or doctor?")
   .recommendCommands()
   .strict()
   .parserConfiguration(PARSER)
@@ -97,7 +101,7 @@ await cli.parseAsync();
 
 function failUsage(message: string): never {
   const [command = ""] = words;
-  const isCommand = ["demo", "connect", "listen", "send", "doctor"].includes(command);
+  const isCommand = ["demo", "connect", "listen", "send", "capture", "doctor"].includes(command);
   tell(`${message} (see ${isCommand ? `rawtcp ${command} --help` : "rawtcp --help"})`);
   process.exit(EXIT.usage);
 }

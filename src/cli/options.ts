@@ -244,7 +244,9 @@ export function doctorOptions(argv: Argv): Argv<DoctorOptions> {
 
 /** Options without a value; yargs would take `--json=nonsense` for false without a word. */
 const FLAGS =
-  "half-close abort echo keep fast-open sack json quiet timestamps window-scaling nagle allow-remote help version".split(" ");
+  "half-close abort echo keep fast-open sack json nano quiet timestamps window-scaling nagle allow-remote help version".split(
+    " ",
+  );
 
 /** What is wrong with a word of the command line that gives a flag a value, or undefined. */
 export function flagMisuse(word: string): string | undefined {

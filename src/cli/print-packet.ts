@@ -9,19 +9,24 @@ import { describePacket } from "../wire/print.js";
 export function printPacket(spec: PacketSpec, packet: CraftedPacket): string[] {
   const { bytes } = packet;
   const ipOffset = Math.max(0, packet.ipOffset);
-  const lines = [describePacket(bytes, ipOffset, bytes.length - ipOffset), ""];
+  const lines = [describePacket(bytes, ipOffset, bytes.length - ipOffset), "", ...fieldLines(spec, packet, "  (set)"), ""];
+  for (let at = 0; at < bytes.length; at += 16) {
+    const row = bytes.subarray(at, at + 16);
+    lines.push(`  ${at.toString(16).padStart(4, "0")}  ${toHex(row, " ").padEnd(47)}  ${printable(row)}`);
+  }
+  return lines;
+}
+
+/** The fields alone, each layer under its name; `setMark` follows those that the spec set. */
+export function fieldLines(spec: PacketSpec, packet: CraftedPacket, setMark: string): string[] {
+  const lines: string[] = [];
   let layer = "";
   for (const field of listFields(spec, packet)) {
     if (field.layer !== layer) lines.push(`  ${field.layer}`);
     layer = field.layer;
     lines.push(
-      `    ${place(field).padEnd(10)} ${rawBits(field, bytes).padEnd(12)} ${field.name.padEnd(16)} ${field.text}${field.isSet ? "  (set)" : ""}`,
+      `    ${place(field).padEnd(10)} ${rawBits(field, packet.bytes).padEnd(12)} ${field.name.padEnd(16)} ${field.text}${field.isSet ? setMark : ""}`,
     );
-  }
-  lines.push("");
-  for (let at = 0; at < bytes.length; at += 16) {
-    const row = bytes.subarray(at, at + 16);
-    lines.push(`  ${at.toString(16).padStart(4, "0")}  ${toHex(row, " ").padEnd(47)}  ${printable(row)}`);
   }
   return lines;
 }
