@@ -1,6 +1,9 @@
 /** What programs import from `rawtcp`. */
 export { RawTcpError } from "./base/errors.js";
 export { type Random, SeededRandom } from "./base/random.js";
+export type { BendRule } from "./bend/ast.js";
+export { BendSyntaxError } from "./bend/lexer.js";
+export { parseBend } from "./bend/parser.js";
 export { type CraftedPacket, craft } from "./craft/build.js";
 export { dissect } from "./craft/dissect.js";
 export { FIELDS, type Field } from "./craft/fields.js";
@@ -25,6 +28,7 @@ export { Ladder } from "./observe/ladder.js";
 export { formatEvent } from "./observe/text.js";
 export type { Capture, CaptureInterface, CapturePacket } from "./pcapng/capture.js";
 export { CaptureReader, readCapture } from "./pcapng/reader.js";
+export { bendHost } from "./sim/bend.js";
 export type { LinkOptions } from "./sim/link.js";
 export { Simulation } from "./sim/simulation.js";
 export { Listener } from "./stack/listener.js";

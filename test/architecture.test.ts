@@ -25,7 +25,7 @@ interface Layer {
 /** What makes a run differ from the last one. `console` and `Buffer` are no such thing, but no pure code needs them. */
 type Power = "clock" | "timers" | "randomness" | "host";
 
-const PURE_FOLDERS = ["base", "wire", "tcp", "stack", "sim", "observe", "craft", "pcapng", "script"];
+const PURE_FOLDERS = ["base", "wire", "tcp", "stack", "sim", "observe", "craft", "bend", "pcapng", "script"];
 const ALL_FOLDERS = [...PURE_FOLDERS, "kernel", "device", "driver", "net", "lessons", "web", "cli"];
 const EDGE: Layer = {
   imports: ALL_FOLDERS,
@@ -39,20 +39,22 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   tcp: { imports: ["base", "wire"] },
   stack: { imports: ["base", "wire", "tcp"] },
   // Whoever drives the engine hands it packets and time and pulls its events: it sees the connection, too.
-  sim: { imports: ["base", "wire", "tcp", "stack"] },
+  sim: { imports: ["base", "wire", "tcp", "stack", "bend"] },
   observe: { imports: ["base", "wire"], types: ["tcp"] },
   craft: { imports: ["base", "wire"] },
+  // Rules name the states of a connection.
+  bend: { imports: ["base", "wire", "craft", "tcp"] },
   pcapng: { imports: ["base", "wire"] },
   script: { imports: PURE_FOLDERS },
   // The kernel's states bear the names of ours.
   kernel: { imports: ["base", "wire"], types: ["tcp"], packages: ["node:*", "koffi"], may: ["host"] },
   device: {
-    imports: ["base", "wire", "pcapng", "observe", "kernel"],
+    imports: ["base", "wire", "bend", "pcapng", "observe", "kernel"],
     packages: ["node:*", "koffi", "raw-socket", "cap"],
     may: ["host"],
   },
   driver: {
-    imports: ["base", "wire", "tcp", "stack", "craft", "device", "kernel"],
+    imports: ["base", "wire", "tcp", "stack", "craft", "bend", "device", "kernel"],
     types: ["observe"],
     packages: ["node:*"],
     may: ["clock", "timers", "randomness", "host"],

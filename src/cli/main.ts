@@ -5,7 +5,7 @@ import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
 import { captureOptions } from "./capture-options.js";
 import { EXIT, EXIT_HELP, judge } from "./exit-codes.js";
-import { connectOptions, demoOptions, doctorOptions, flagMisuse, listenOptions, PARSER } from "./options.js";
+import { connectOptions, demoOptions, doctorOptions, flagMisuse, gatherBends, listenOptions, PARSER } from "./options.js";
 import { tell } from "./output.js";
 import { sendOptions } from "./send-options.js";
 
@@ -43,7 +43,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exitCode = EXIT.failure;
 });
 
-const words = hideBin(process.argv);
+const words = gatherBends(hideBin(process.argv));
 const cli = yargs(words)
   .scriptName("rawtcp")
   .usage(

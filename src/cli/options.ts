@@ -1,7 +1,11 @@
 /**
  * What each command takes from the command line. Nothing heavy is imported here, so that `--help` and completion are quick.
  */
+
+import { readFileSync } from "node:fs";
 import type { Argv } from "yargs";
+import type { BendRule } from "../bend/ast.js";
+import { parseBend } from "../bend/parser.js";
 import type { LinkKind } from "../driver/session.js";
 import type { GuardMethod } from "../kernel/port-guard.js";
 import type { ConnectionConfig } from "../tcp/config.js";
@@ -38,6 +42,9 @@ export interface CommonOptions extends TcpChoices {
   /** Columns of the ladder. */
   width: number | undefined;
   allowRemote: boolean;
+  /** Rules that bend the session. */
+  bend: readonly BendRule[] | undefined;
+  bendFile: readonly BendRule[] | undefined;
 }
 
 export interface DemoOptions extends CommonOptions {
@@ -248,6 +255,27 @@ const FLAGS =
     " ",
   );
 
+/**
+ * The words with all that were given to --bend in the first of them, a rule a line: of other options the last one counts, of rules
+ * all do.
+ */
+export function gatherBends(words: readonly string[]): string[] {
+  const rules: string[] = [];
+  const rest: string[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] ?? "";
+    if (word === "--") return [...rest, ...gathered(rules), ...words.slice(i)];
+    if (word.startsWith("--bend=")) rules.push(word.slice("--bend=".length));
+    else if (word === "--bend" && i + 1 < words.length) rules.push(words[++i] ?? "");
+    else rest.push(word);
+  }
+  return [...rest, ...gathered(rules)];
+}
+
+function gathered(rules: readonly string[]): string[] {
+  return rules.length === 0 ? [] : [`--bend=${rules.join("\n")}`];
+}
+
 /** What is wrong with a word of the command line that gives a flag a value, or undefined. */
 export function flagMisuse(word: string): string | undefined {
   const [, name = "", value = ""] = /^--(?:no-)?([a-z-]+)=(.*)$/s.exec(word) ?? [];
@@ -371,7 +399,39 @@ function withCommonOptions<T>(argv: Argv<T>): Argv<T & CommonOptions> {
       coerce: wholeNumber("--width", 100, 160),
       describe: "columns of the ladder, 100-160 (default: the terminal's, else 120)",
     })
+    .option("bend", {
+      group: LINK,
+      type: "string",
+      requiresArg: true,
+      coerce: bendRules,
+      describe: "bend the session by a rule; may be given again: 'drop out ack 1', 'set out synack win=0', … (see the README)",
+    })
+    .option("bend-file", {
+      group: LINK,
+      type: "string",
+      requiresArg: true,
+      coerce: bendFile,
+      describe: "bend the session by the rules of this file, one a line",
+    })
     .option("allow-remote", { group: LINK, type: "boolean", default: false, describe: "allow peers beyond this host" });
   // yargs' types cannot follow a generic T through the chain.
   return common as unknown as Argv<T & CommonOptions>;
+}
+
+function bendRules(typed: unknown): BendRule[] {
+  if (typed === undefined) return [];
+  try {
+    return parseBend(String(typed));
+  } catch (error) {
+    throw new Error(`--bend: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function bendFile(typed: unknown): BendRule[] {
+  if (typed === undefined) return [];
+  try {
+    return parseBend(readFileSync(String(typed), "utf8"));
+  } catch (error) {
+    throw new Error(`--bend-file ${String(typed)}: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }

@@ -49,13 +49,16 @@ export async function runLive(command: LiveCommand): Promise<number> {
       connection: connectionConfig(options),
       sink: log.sink,
       capture: file?.write,
+      bend: [...(options.bend ?? []), ...(options.bendFile ?? [])],
     });
     verdict = await command.work(session, stop.interrupted);
   } catch (error) {
     verdict = judge(error);
   } finally {
+    const unmatched = session?.unmatchedBends ?? [];
     session?.close();
     log.end();
+    for (const rule of unmatched) tell(`the rule "${rule}" never matched`);
     file?.close();
     stop.close();
   }

@@ -14,7 +14,7 @@ import { parseSegment, Segment } from "../wire/segment.js";
 export type FaultDirection = "out" | "in";
 
 /** What can be done to a packet. */
-export type FaultKind = Exclude<FaultEvent["fault"], "refusal">;
+export type FaultKind = Exclude<FaultEvent["fault"], "refusal" | "change" | "injection">;
 
 /** Probabilities (0..1) that a packet meets a fault; 0 where left out. All but loss may come together. */
 export interface FaultRates {

@@ -4,6 +4,9 @@
  */
 import { RawTcpError } from "../base/errors.js";
 import type { Micros } from "../base/time.js";
+import type { BendRule } from "../bend/ast.js";
+import { parseBend } from "../bend/parser.js";
+import { BenderDevice } from "../device/bender.js";
 import { openPcapDevice } from "../device/pcap-device.js";
 import { PcapngTap } from "../device/pcapng-tap.js";
 import { PeerWatch } from "../device/peer-watch.js";
@@ -44,6 +47,8 @@ export interface SessionOptions {
   readonly capture?: ((bytes: Uint8Array) => void) | undefined;
   /** Bytes of the capture that may be gathered before they are taken; 0 (default) for a reader that watches live. */
   readonly captureBufferBytes?: number;
+  /** Rules that bend the segments of the session, see `bend/parser.ts`: text, or what `parseBend` made of it. */
+  readonly bend?: string | readonly BendRule[] | undefined;
   /**
    * Wraps the link once more, below the trace and above the capture file: fault injection. `events` takes what it has to
    * tell, stamped by `now`, the clock of the trace.
@@ -53,6 +58,8 @@ export interface SessionOptions {
 
 export interface Session {
   readonly driver: Driver;
+  /** Rules of `bend` that never did anything so far, as they were written. */
+  readonly unmatchedBends: readonly string[];
   /** The address that our end has. */
   readonly local: IpAddress;
   readonly target: IpAddress;
@@ -114,6 +121,18 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       driver?.stack.connectionId(our, ourPort, peer, peerPort) ?? 0;
     const now = (): number => monotonicNow() - start;
     let events: TraceSink | undefined;
+    const rules = typeof options.bend === "string" ? parseBend(options.bend) : (options.bend ?? []);
+    let bender: BenderDevice | undefined;
+    if (rules.length > 0) {
+      bender = new BenderDevice(device, {
+        rules,
+        now,
+        schedule: (delayUs, action) => void setTimeout(action, delayUs / 1000).unref(),
+        connection: (our, ourPort, peer, peerPort) => driver?.stack.connection(our, ourPort, peer, peerPort)?.tcb,
+        events: sink === undefined ? undefined : (event) => events?.(event),
+      });
+      device = bender;
+    }
     if (options.wrap !== undefined) device = options.wrap(device, (event) => events?.(event), now);
     const tracing = traceDevice(device, { sink, now, connOf });
     device = tracing.device;
@@ -136,6 +155,9 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       target,
       mtuBytes,
       guard,
+      get unmatchedBends() {
+        return bender?.unmatched ?? [];
+      },
       close() {
         opened.close();
         guard.close();

@@ -90,11 +90,14 @@ export interface GuardEvent extends EventBase {
   readonly reason: string;
 }
 
-/** A packet met with a fault on its way: one that was injected, or "refusal": the device did not take it (full queue, no route). */
+/**
+ * A packet met with a fault on its way: one that was injected, or "refusal": the device did not take it (full queue, no route).
+ * Rules that bend a session may also change a packet, or make one ("injection").
+ */
 export interface FaultEvent extends EventBase {
   readonly type: "fault";
   readonly dir: "out" | "in";
-  readonly fault: "loss" | "duplication" | "reordering" | "corruption" | "delay" | "refusal";
+  readonly fault: "loss" | "duplication" | "reordering" | "corruption" | "delay" | "refusal" | "change" | "injection";
   /** Which rule or probability, and for "in" also which packet. */
   readonly reason: string;
 }

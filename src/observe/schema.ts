@@ -70,7 +70,7 @@ export const EVENT_FIELDS = {
   },
   fault: {
     dir: { kind: ["out", "in"] },
-    fault: { kind: ["loss", "duplication", "reordering", "corruption", "delay", "refusal"] },
+    fault: { kind: ["loss", "duplication", "reordering", "corruption", "delay", "refusal", "change", "injection"] },
     reason: { kind: "string" },
   },
   packet: { dir: { kind: ["out", "in"] }, text: { kind: "string" }, reason: { kind: "string" } },

@@ -1,6 +1,7 @@
 /** A host of the simulation: a stack, its links, and the user of its connections. */
 import type { Random } from "../base/random.js";
 import { type Micros, NEVER } from "../base/time.js";
+import type { Bender } from "../bend/bender.js";
 import type { StackConfig } from "../stack/config.js";
 import { Listener, type ListenOptions } from "../stack/listener.js";
 import { Stack } from "../stack/stack.js";
@@ -21,6 +22,8 @@ export class SimHost {
   readonly name: string;
   readonly address: IpAddress;
   readonly stack: Stack;
+  /** Rules that what it sends and gets has to pass, see `bendHost`. */
+  bender: Bender | undefined;
   readonly #sim: Simulation;
   readonly #links: Link[] = [];
   readonly #out = new OutgoingPacket();
@@ -83,6 +86,11 @@ export class SimHost {
 
   /** A packet has arrived. */
   deliver(packet: Uint8Array): void {
+    if (this.bender?.pass("in", packet, 0, packet.length) !== false) this.accept(packet);
+  }
+
+  /** Hands a packet to the stack, past the rules. */
+  accept(packet: Uint8Array): void {
     this.stack.receive(packet, 0, packet.length, this.#sim.now);
     this.drain();
   }
@@ -101,6 +109,11 @@ export class SimHost {
 
   #send(): void {
     const { bytes, length, note } = this.#out;
+    if (this.bender?.pass("out", bytes, 0, length) !== false) this.transmit(bytes, length, note);
+  }
+
+  /** Puts a packet on its link, past the rules. */
+  transmit(bytes: Uint8Array, length: number, note: string): void {
     const link = this.#links.length === 1 ? this.#links[0] : this.#links.find((l) => isTo(bytes, l.destination.address));
     link?.send(bytes, length, note);
   }

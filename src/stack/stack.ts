@@ -100,6 +100,11 @@ export class Stack implements ListenerHost {
     return this.#table.find(local, localPort, remote, remotePort)?.connection.id ?? 0;
   }
 
+  /** The connection with these endpoints; undefined when there is none. */
+  connection(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): Connection | undefined {
+    return this.#table.find(local, localPort, remote, remotePort)?.connection;
+  }
+
   /** Challenge ACKs that the limit of the whole stack held back (RFC 5961 §7). */
   get challengeAcksHeld(): number {
     return this.#challenges.held;

@@ -6,6 +6,7 @@ import {
   demoOptions,
   doctorOptions,
   flagMisuse,
+  gatherBends,
   listenOptions,
   PARSER,
 } from "../../src/cli/options.js";
@@ -13,9 +14,9 @@ import { cubic } from "../../src/tcp/cubic.js";
 import { PROFILES } from "../../src/tcp/profiles.js";
 
 /** Reads the words as `main` does; throws the message of what is wrong. */
-function parse<T>(command: string, builder: (argv: Argv) => Argv<T>, words: string): T {
+function parse<T>(command: string, builder: (argv: Argv) => Argv<T>, words: string | readonly string[]): T {
   let parsed: unknown;
-  const outer = yargs(words.split(" "))
+  const outer = yargs(typeof words === "string" ? words.split(" ") : words)
     .parserConfiguration(PARSER)
     .exitProcess(false)
     .strict()
@@ -30,6 +31,7 @@ function parse<T>(command: string, builder: (argv: Argv) => Argv<T>, words: stri
 }
 
 const connect = (words: string) => parse("connect <host> <port>", connectOptions, `connect ${words}`);
+const connectWith = (words: readonly string[]) => parse("connect <host> <port>", connectOptions, words);
 const listen = (words: string) => parse("listen <port>", listenOptions, `listen ${words}`);
 const demo = (words: string) => parse("demo", demoOptions, `demo ${words}`.trim());
 
@@ -154,5 +156,33 @@ describe("values that make none: the message names the option, what was typed, a
     for (const fine of ["--json=true", "--json=false", "--json", "--mss=yes", "--pcap=json", "json=yes"]) {
       expect(flagMisuse(fine)).toBeUndefined();
     }
+  });
+});
+
+describe("rules that bend the session", () => {
+  it("all that are given count, in their order", () => {
+    const words = gatherBends([
+      "connect",
+      "h",
+      "1",
+      "--bend",
+      "drop out ack 1",
+      "--bend=drop in fin",
+      "--json",
+      "--",
+      "--bend",
+      "x",
+    ]);
+    expect(words).toEqual(["connect", "h", "1", "--json", "--bend=drop out ack 1\ndrop in fin", "--", "--bend", "x"]);
+    expect(gatherBends(["connect", "--bend"])).toEqual(["connect", "--bend"]);
+  });
+
+  it("one that cannot be read is told with its place", () => {
+    const rule = (text: string) => () => connectWith(["connect", "h", "1", "--bend", text]);
+    expect(rule("drop out ack 1")().bend?.map(({ text }) => text)).toEqual(["drop out ack 1"]);
+    expect(rule("drop out acks")).toThrow('--bend: bend rule, line 1, column 10: "acks": expected a kind of segment');
+    expect(() => connect("h 1 --bend-file /nowhere/rules")).toThrow(
+      "--bend-file /nowhere/rules: ENOENT: no such file or directory",
+    );
   });
 });

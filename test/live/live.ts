@@ -39,7 +39,7 @@ export const PATHS = [LOOPBACK, VETH, VETH_PCAP];
 /** 2 MSL in the tests, unless they ask for another. */
 export const SHORT_MSL_US = 20_000;
 
-export interface LiveOptions extends Pick<SessionOptions, "guard" | "connection" | "capture"> {
+export interface LiveOptions extends Pick<SessionOptions, "guard" | "connection" | "capture" | "bend"> {
   readonly rules?: readonly FaultRule[];
   readonly rates?: { readonly in: FaultRates; readonly out: FaultRates };
   /** Default true. Without a trace a session is faster. */
