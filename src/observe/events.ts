@@ -66,7 +66,9 @@ export interface TimerEvent extends EventBase {
     | "keep-alive"
     | "user-timeout"
     | "fin-wait-2"
-    | "syn-ack";
+    | "syn-ack"
+    | "cork"
+    | "linger";
   readonly action: "start" | "expire" | "stop";
   /** Delay in µs for "start", else 0. */
   readonly delayUs: number;

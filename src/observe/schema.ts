@@ -55,7 +55,18 @@ export const EVENT_FIELDS = {
   peer: { state: { kind: [...STATES, "unknown"] }, source: { kind: "string" } },
   timer: {
     timer: {
-      kind: ["retransmission", "persist", "delayed-ack", "time-wait", "keep-alive", "user-timeout", "fin-wait-2", "syn-ack"],
+      kind: [
+        "retransmission",
+        "persist",
+        "delayed-ack",
+        "time-wait",
+        "keep-alive",
+        "user-timeout",
+        "fin-wait-2",
+        "syn-ack",
+        "cork",
+        "linger",
+      ],
     },
     action: { kind: ["start", "expire", "stop"] },
     delayUs: { kind: "count" },

@@ -8,7 +8,10 @@ const LONGEST_HOLD: Micros = 200 * MILLISECOND;
 /** Whether the last, partial segment of what is queued is to wait; starts the time after which it does not. */
 export function holdsBack(tcb: Tcb, now: Micros): boolean {
   if (!tcb.corked || tcb.corkOverdue) return false;
-  if (tcb.timers.cork === NEVER) tcb.timers.cork = now + LONGEST_HOLD;
+  if (tcb.timers.cork === NEVER) {
+    tcb.timers.cork = now + LONGEST_HOLD;
+    tcb.observer?.timer(tcb.owner, "cork", "start", LONGEST_HOLD, "corked: what does not fill a segment waits for more", now);
+  }
   return true;
 }
 
@@ -19,9 +22,10 @@ export function corkSent(tcb: Tcb): void {
 }
 
 /** It was held back for long enough. */
-export function corkTimeout(tcb: Tcb): void {
+export function corkTimeout(tcb: Tcb, now: Micros): void {
   tcb.timers.cork = NEVER;
   tcb.corkOverdue = true;
+  tcb.observer?.timer(tcb.owner, "cork", "expire", 0, "corked for long enough: sends what there is", now);
 }
 
 /** Holds back from now on, or lets go of what is held. */

@@ -18,7 +18,15 @@ export type ConnectionEvent = "established" | "readable" | "writable" | "urgent"
 /** Why a connection failed: the codes of Node and POSIX. */
 export type Failure = "ECONNREFUSED" | "ECONNRESET" | "ETIMEDOUT" | "ECONNABORTED" | "EHOSTUNREACH" | "ENETUNREACH";
 
-export type TimerName = "retransmission" | "persist" | "delayed-ack" | "time-wait" | "fin-wait-2" | "keep-alive";
+export type TimerName =
+  | "retransmission"
+  | "persist"
+  | "delayed-ack"
+  | "time-wait"
+  | "fin-wait-2"
+  | "keep-alive"
+  | "cork"
+  | "linger";
 
 /** Watches connections. Called only when set; every argument that costs something to make is made only then. */
 export interface ConnectionObserver {

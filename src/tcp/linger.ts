@@ -20,11 +20,20 @@ export function startLinger(tcb: Tcb, now: Micros): void {
       return;
     default:
       tcb.timers.linger = now + tcb.config.lingerUs;
+      tcb.observer?.timer(
+        tcb.owner,
+        "linger",
+        "start",
+        tcb.config.lingerUs,
+        "closed: what is not acknowledged by then is given up",
+        now,
+      );
   }
 }
 
 /** The time-out is over. */
 export function lingerTimeout(tcb: Tcb, now: Micros): void {
   tcb.timers.linger = NEVER;
+  tcb.observer?.timer(tcb.owner, "linger", "expire", 0, "not all was acknowledged in time", now);
   abort(tcb, now);
 }

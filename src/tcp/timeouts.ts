@@ -27,7 +27,7 @@ export function handleTimeout(tcb: Tcb, now: Micros): void {
   else if (now >= timers.retransmission) retransmissionTimeout(tcb, now);
   if (now >= timers.persist) persistTimeout(tcb, now);
   if (now >= timers.keepAlive) keepAliveTimeout(tcb, now);
-  if (now >= timers.cork) corkTimeout(tcb);
+  if (now >= timers.cork) corkTimeout(tcb, now);
   if (now >= timers.pacing) pacingTimeout(tcb);
   if (now >= timers.linger) lingerTimeout(tcb, now);
   if (now >= timers.finWait2) finWait2Timeout(tcb, now);

@@ -63,6 +63,33 @@ test("FIN-WAIT-2 that lasts too long", () => {
   ]);
 });
 
+test("corked: when it begins to wait, when it has waited long enough, and nothing for what leaves before", () => {
+  const h = reach("ESTABLISHED");
+  const lines = watch(h);
+  h.conn.setCork(true);
+  h.send(400);
+  expect(lines).toEqual(["cork start 200000"]);
+  // A full segment leaves, and what is left waits for a time of its own.
+  h.send(700);
+  h.rcv({ flags: "." });
+  h.nextTimer();
+  expect(lines).toEqual(["cork start 200000", "cork start 200000", "cork expire 0"]);
+});
+
+test("CLOSE that lingers: how long, and that it was too short", () => {
+  const h = reach("ESTABLISHED", undefined, { lingerUs: 5_000_000, rtoMinUs: 60_000_000, sack: false });
+  const lines = watch(h);
+  h.send(100);
+  h.close();
+  h.nextTimer();
+  expect(lines).toEqual([
+    "ESTABLISHED > FIN-WAIT-1: CLOSE",
+    "linger start 5000000",
+    "linger expire 0",
+    expect.stringContaining("FIN-WAIT-1 > CLOSED"),
+  ]);
+});
+
 test("every packet says why it goes out, data that is sent in order needs no reason", () => {
   const h = new Harness();
   const notes = [...h.openActive(), ...h.nextTimer()].map((packet) => packet.note);
