@@ -10,6 +10,11 @@ export const EXACT_PORTS = 16;
 /** Once wide, a filter becomes exact again only below this: a set that swings around the limit must not flap. */
 const NARROW_AGAIN = EXACT_PORTS / 2;
 
+/** A Set as it is, anything else as one: see `PacketDevice.setPorts`. */
+export function asSet(ports: Iterable<number>): ReadonlySet<number> {
+  return ports instanceof Set ? ports : new Set(ports);
+}
+
 /** Turns sets of ports into filters and tells when the filter must change. */
 export class PortSet {
   readonly #local: PortRange;
@@ -23,7 +28,7 @@ export class PortSet {
 
   /** The ports and ranges to let through now, `undefined` when the filter attached before still does. */
   update(ports: Iterable<number>): (number | PortRange)[] | undefined {
-    const wanted = new Set(ports);
+    const wanted = asSet(ports);
     const isWide = this.#wide.length > 0;
     if (isWide && wanted.size > NARROW_AGAIN && this.#covers(wanted)) return undefined;
     if (wanted.size <= (isWide ? NARROW_AGAIN : EXACT_PORTS)) return this.#listExactly([...wanted].sort((a, b) => a - b));
@@ -34,7 +39,9 @@ export class PortSet {
 
   #covers(wanted: ReadonlySet<number>): boolean {
     for (const port of wanted) {
-      if (!this.#wide.some((range) => port >= range.first && port <= range.last)) return false;
+      let isCovered = false;
+      for (const range of this.#wide) isCovered ||= port >= range.first && port <= range.last;
+      if (!isCovered) return false;
     }
     return true;
   }

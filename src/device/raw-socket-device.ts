@@ -19,7 +19,7 @@ import {
 } from "../kernel/libc.js";
 import type { PacketDevice, PacketHandler } from "../wire/packet-device.js";
 import { openIcmpSocket } from "./icmp-socket.js";
-import { PortSet } from "./port-set.js";
+import { asSet, PortSet } from "./port-set.js";
 import { openRawBackend, type RawBackend, type RawBackendName } from "./raw-backend.js";
 
 export interface RawSocketDeviceOptions {
@@ -139,7 +139,7 @@ function rawSocketDevice(backend: RawBackend, options: RawSocketDeviceOptions): 
     },
     setPorts(ports) {
       if (!isOpen) return;
-      const wanted = new Set(ports);
+      const wanted = asSet(ports);
       icmp.setPorts(wanted);
       const filter = portSet.update(wanted);
       if (filter !== undefined) attachFilter(fd, filter.length === 0 ? dropAllFilter() : portFilter(filter));

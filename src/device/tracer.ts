@@ -16,6 +16,7 @@ import { describePacket } from "../wire/print.js";
 import { parseSegment, Segment, verifyChecksum } from "../wire/segment.js";
 import { ACK, formatFlags, SYN } from "../wire/tcp-flags.js";
 import { decodeTcpOptions, formatTcpOptions, type TcpOption } from "../wire/tcp-options.js";
+import { asSet } from "./port-set.js";
 
 /** The number of the connection between our port and the peer's, 0 when there is none (now). */
 export type ConnectionNumber = (local: IpAddress, localPort: number, remote: IpAddress, remotePort: number) => number;
@@ -137,7 +138,7 @@ class Tracer implements PacketDevice {
   }
 
   setPorts(ports: Iterable<number>): void {
-    const set = new Set(ports);
+    const set = asSet(ports);
     this.#ports = set;
     this.#inner.setPorts(set);
   }

@@ -13,8 +13,9 @@ interface Reservation {
 export class PortRegistry {
   readonly #holder: PortHolder | undefined;
   readonly #held = new Map<string, Reservation>();
-  /** Users a port, over all addresses. */
-  readonly #ports = new Map<number, number>();
+  /** The ports, and of those that several addresses hold, how many do. */
+  readonly #ports = new Set<number>();
+  readonly #shared = new Map<number, number>();
   /** Counts changes, so that a watcher can tell cheaply. */
   changes = 0;
 
@@ -32,7 +33,8 @@ export class PortRegistry {
     }
     this.#holder?.hold(address, port);
     this.#held.set(key, { address, port, users: 1 });
-    this.#ports.set(port, (this.#ports.get(port) ?? 0) + 1);
+    if (this.#ports.has(port)) this.#shared.set(port, (this.#shared.get(port) ?? 1) + 1);
+    else this.#ports.add(port);
     this.changes++;
     return key;
   }
@@ -47,9 +49,10 @@ export class PortRegistry {
     const held = this.#held.get(key);
     if (held === undefined || --held.users > 0) return;
     this.#held.delete(key);
-    const left = (this.#ports.get(held.port) ?? 1) - 1;
-    if (left > 0) this.#ports.set(held.port, left);
-    else this.#ports.delete(held.port);
+    const left = (this.#shared.get(held.port) ?? 1) - 1;
+    if (left === 0) this.#ports.delete(held.port);
+    else if (left === 1) this.#shared.delete(held.port);
+    else this.#shared.set(held.port, left);
     this.changes++;
     this.#holder?.release(held.address, held.port);
   }
@@ -68,8 +71,9 @@ export class PortRegistry {
     return this.#ports.has(port);
   }
 
-  ports(): Iterable<number> {
-    return this.#ports.keys();
+  /** One set, which lives: it is the present one at any time. */
+  ports(): ReadonlySet<number> {
+    return this.#ports;
   }
 }
 

@@ -114,8 +114,8 @@ export class Stack implements ListenerHost {
     return this.#listeners;
   }
 
-  /** Local ports in use; `portChanges` tells cheaply whether they changed. */
-  ports(): Iterable<number> {
+  /** Local ports in use, a set that lives; `portChanges` tells cheaply whether it has changed. */
+  ports(): ReadonlySet<number> {
     return this.#ports.ports();
   }
 

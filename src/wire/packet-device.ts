@@ -21,7 +21,10 @@ export interface PacketDevice {
   send(bytes: Uint8Array, offset: number, length: number, note: string): boolean;
   /** Starts receiving. `onBatchEnd` follows each batch of packets, so that a batch is acknowledged once (RFC 9293 MUST-59). */
   start(onPacket: PacketHandler, onBatchEnd: () => void): void;
-  /** Names the local TCP ports whose packets are wanted; a device that cannot filter may deliver more. */
+  /**
+   * Names the local TCP ports whose packets are wanted; a device that cannot filter may deliver more. A Set may be kept, not
+   * copied: who gives one may change it, and then calls again. With thousands of connections a copy for each would cost most.
+   */
   setPorts(ports: Iterable<number>): void;
   /** Keeps the process alive (`true`, the default) or lets it end. */
   setRef(keepAlive: boolean): void;

@@ -29,6 +29,17 @@ describe("PortSet", () => {
     expect(set.update([80, ...from(60000, 9)])).toBeUndefined();
   });
 
+  it("a Set that lives: what was added to it since the last call changes the filter", () => {
+    const set = new PortSet(LOCAL);
+    const live = new Set([80]);
+    expect(set.update(live)).toEqual([80]);
+    live.add(443);
+    expect(set.update(live)).toEqual([80, 443]);
+    expect(set.update(live)).toBeUndefined();
+    live.delete(80);
+    expect(set.update(live)).toEqual([443]);
+  });
+
   it("becomes exact again only when few are left", () => {
     const set = new PortSet(LOCAL);
     set.update(from(50000, 17));

@@ -28,6 +28,20 @@ describe("port registry", () => {
     expect(holder.log).toHaveLength(2);
   });
 
+  it("the set of ports lives, and a port leaves it with the last of three addresses", () => {
+    const ports = new PortRegistry(undefined);
+    const live = ports.ports();
+    const keys = [LOCAL, LOCAL6, parseAddress("10.0.0.9")].map((address) => ports.take(address, 80));
+    const listed = keys.map((key) => {
+      const before = [...live];
+      ports.release(key);
+      return before;
+    });
+    expect(listed).toEqual([[80], [80], [80]]);
+    expect(ports.ports()).toBe(live);
+    expect([...live]).toEqual([]);
+  });
+
   it("keeps the addresses of one port apart and lists the port once", () => {
     const ports = new PortRegistry(undefined);
     const v4 = ports.take(LOCAL, 80);
