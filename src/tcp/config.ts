@@ -4,6 +4,7 @@ import type { CongestionFactory } from "./congestion.js";
 import { cubic } from "./cubic.js";
 import type { EcnPolicy } from "./ecn.js";
 import type { FastOpenPolicy } from "./fast-open.js";
+import type { MtuProbing } from "./mtu-probing.js";
 
 export interface ConnectionConfig {
   /** Largest IP packet of our link, headers included; path MTU discovery may find less. */
@@ -62,8 +63,11 @@ export interface ConnectionConfig {
   readonly keepAliveCount: number;
   /** Least time between two challenge ACKs of one connection (RFC 5961 §7). */
   readonly challengeAckIntervalUs: Micros;
-  /** Smaller segments after time-outs of large ones: a path whose routers do not say what is too big (RFC 4821 §7.7). */
-  readonly blackholeDetection: boolean;
+  /**
+   * Path MTU discovery without the help of routers (RFC 4821; Linux: net.ipv4.tcp_mtu_probing). 0: none. 1: after time-outs of
+   * large segments smaller ones, then a search upwards by probes. 2: such a search from the start.
+   */
+  readonly mtuProbing: MtuProbing;
   /** Initial congestion window in segments. */
   readonly initialWindowSegments: number;
   /** The same in bytes: the smaller of both counts, but two segments may always go (RFC 6928 §2). NEVER for no bound. */
@@ -138,8 +142,8 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   keepAliveCount: 9,
   // Note: Linux does the same (net.ipv4.tcp_invalid_ratelimit).
   challengeAckIntervalUs: 500 * MILLISECOND,
-  // Note: Linux with tcp_mtu_probing 1; its default is 0, and such a connection hangs.
-  blackholeDetection: true,
+  // Linux's default is 0, and a connection whose path is a black hole hangs.
+  mtuProbing: 1,
   // RFC 6928 §2.
   initialWindowSegments: 10,
   // RFC 6928 §2 has 14,600 here. Note: Linux counts segments alone, as we do; with an MSS up to 1,460 it is the same.

@@ -8,6 +8,7 @@ import type { Segment } from "../wire/segment.js";
 import type { AckSample } from "./congestion.js";
 import { ecnAcknowledged, windowReduced } from "./ecn.js";
 import { timestampNow } from "./emit.js";
+import { settleMtuProbe } from "./mtu-probing.js";
 import { startRetransmission } from "./output.js";
 import { isDsack } from "./sack-blocks.js";
 import { detectLossBySack } from "./sack-loss.js";
@@ -45,6 +46,7 @@ class Delivery implements DeliveryWitness {
     this.bytes += segment.length;
     this.segments++;
     tcb.pathMtu.delivered(segment.length);
+    tcb.mtuSearch.delivered(segment);
     let earlierCopy = false;
     if (segment.retransmitted) {
       this.retransmitted = true;
@@ -93,20 +95,23 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
   tcb.rate.acknowledged(tcb.rtt.min, now);
   const lostBefore = sent.lostBytes;
   if (tcb.sack.enabled) detectByRack(tcb, dsack, delivery.segments > 0, now);
-  tlpAck(tcb, seg, previousUna, dsack, sent.lostBytes > lostBefore, now);
+  // A probe of the path MTU that is lost is no loss to recovery (RFC 4821 §7.6).
+  const probeLoss = tcb.mtuSearch.probeBytes > 0 ? settleMtuProbe(tcb, sent.lostBytes - lostBefore, now) : 0;
+  let lossBefore = lostBefore + probeLoss;
+  tlpAck(tcb, seg, previousUna, dsack, sent.lostBytes > lossBefore, now);
   if (sent.sackedSegments > 0) tcb.timers.tlp = NEVER;
   if (advanced && (recovery.active || recovery.loss) && seqGe(snd.una, recovery.recover)) {
     const fast = recovery.active;
     endRecovery(tcb, now);
     // What is lost now left after that recovery began: it is a loss of its own.
-    if (sent.lostBytes > lostBefore) enterRecovery(tcb, previousUna, delivery.bytes, now);
+    if (sent.lostBytes > lossBefore) enterRecovery(tcb, previousUna, delivery.bytes, now);
     // The window that this leaves is all that this ACK gives.
     if (fast || recovery.active) return;
   }
   if (recovery.active) {
     if (tcb.sack.enabled) {
       if (delivery.bytes > 0) {
-        const safe = advanced && sent.lostBytes <= lostBefore;
+        const safe = advanced && sent.lostBytes <= lossBefore;
         recovery.prr.update(delivery.bytes, sent.inFlightBytes, congestion.ssthresh, snd.mss, safe);
       }
     } else if (advanced) {
@@ -119,9 +124,9 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
   }
   if (!tcb.sack.enabled) {
     if (advanced) recovery.dupAcks = 0;
-    else if (duplicate) duplicateAck(tcb, now);
+    else if (duplicate) lossBefore += duplicateAck(tcb, now);
   }
-  if (sent.lostBytes > lostBefore && !recovery.loss && !recovery.active) enterRecovery(tcb, previousUna, delivery.bytes, now);
+  if (sent.lostBytes > lossBefore && !recovery.loss && !recovery.active) enterRecovery(tcb, previousUna, delivery.bytes, now);
   if (tcb.ecn.enabled && !ecnAcknowledged(tcb, seg, delivery.segments, previousUna, now)) return;
   if (recovery.active || delivery.bytes === 0) return;
   sample.now = now;
@@ -160,7 +165,8 @@ export function rackTimeout(tcb: Tcb, now: Micros): void {
   tcb.timers.rack = NEVER;
   const before = tcb.sent.lostBytes;
   startRackTimer(tcb, tcb.rack.detectLoss(tcb.sent, now), now);
-  if (tcb.sent.lostBytes === before) return;
+  const lost = tcb.sent.lostBytes - before;
+  if (lost === 0 || (tcb.mtuSearch.probeBytes > 0 && settleMtuProbe(tcb, lost, now) === lost)) return;
   if (!tcb.recovery.active && !tcb.recovery.loss) enterRecovery(tcb, tcb.snd.una, 0, now);
   else if (tcb.recovery.active) tcb.recovery.prr.update(0, tcb.sent.inFlightBytes, tcb.congestion.ssthresh, tcb.snd.mss, false);
 }
@@ -272,13 +278,19 @@ function startRackTimer(tcb: Tcb, wait: Micros, now: Micros): void {
   tcb.timers.rack = wait === NEVER ? NEVER : now + wait;
 }
 
-/** Three duplicates mean a loss (RFC 5681 §3.2), unless they are about data from before the last recovery (RFC 6582 §3.2). */
-function duplicateAck(tcb: Tcb, now: Micros): void {
+/**
+ * Three duplicates mean a loss (RFC 5681 §3.2), unless they are about data from before the last recovery (RFC 6582 §3.2). Returns
+ * the bytes lost that are no sign of congestion.
+ */
+function duplicateAck(tcb: Tcb, now: Micros): number {
   const { recovery, snd } = tcb;
   recovery.dupAcks++;
-  if (recovery.loss || recovery.dupAcks !== 3 || seqLe(snd.una, recovery.recover)) return;
+  if (recovery.loss || recovery.dupAcks !== 3 || seqLe(snd.una, recovery.recover)) return 0;
   markFirstLost(tcb);
+  const { lostBytes } = tcb.sent;
+  if (tcb.mtuSearch.probeBytes > 0 && settleMtuProbe(tcb, lostBytes, now) === lostBytes) return lostBytes;
   enterRecovery(tcb, snd.una, 0, now);
+  return 0;
 }
 
 function markFirstLost(tcb: Tcb): void {

@@ -12,6 +12,7 @@ import { emitSegment, headerBytes, setUrgentPointer } from "./emit.js";
 import { synPayload } from "./fast-open.js";
 import { restartAfterIdle } from "./initial-window.js";
 import { congestionWindow, flight, noteRepetition, startTlp, tlpDue } from "./loss-recovery.js";
+import { mtuProbeDue, mtuProbeRepeated, mtuProbeSent } from "./mtu-probing.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
 import { isPaced, pace } from "./pacing.js";
 import { raisePathMtu } from "./path-mtu.js";
@@ -153,9 +154,17 @@ function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const queued = seqDiff(tcb.dataEnd, snd.nxt);
   // Beyond the data only FIN is left; beyond FIN nothing.
   if (queued < 0 || (queued === 0 && !tcb.finQueued)) return false;
-  if (now >= tcb.pathMtu.raiseAt) raisePathMtu(tcb, now);
   const room = snd.wnd - seqDiff(snd.nxt, snd.una);
+  if (now >= tcb.pathMtu.raiseAt) raisePathMtu(tcb, queued, room, now);
   const unused = congestionWindow(tcb) - flight(tcb);
+  if (tcb.mtuSearch.active) {
+    const probe = mtuProbeDue(tcb, queued, room, unused);
+    if (probe > 0) return !isPaced(tcb, now) && sendMtuProbe(tcb, now, out, probe);
+    if (probe < 0) {
+      tcb.recovery.limitedUntil = snd.max;
+      return false;
+    }
+  }
   const allowed = Math.min(room, unused);
   const length = Math.min(queued, allowed, segmentBytes(tcb));
   if (unused < queued && unused < segmentBytes(tcb)) tcb.recovery.limitedUntil = snd.max;
@@ -172,6 +181,15 @@ function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   if (isPaced(tcb, now)) return false;
   return sendData(tcb, now, out, length, "");
 }
+
+/** A segment larger than those that are known to pass (RFC 4821 §7.3). */
+function sendMtuProbe(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number): boolean {
+  mtuProbeSent(tcb, tcb.snd.nxt, length);
+  return sendData(tcb, now, out, length, NOTE_MTU_PROBE);
+}
+
+/** Also what tells a probe from a segment that is too large by mistake. */
+export const NOTE_MTU_PROBE = "path MTU probe: does a packet of this size pass?";
 
 /** Silly-window avoidance of the sender and Nagle (RFC 9293 §3.8.6.2.1, §3.7.4). */
 function mayShip(tcb: Tcb, length: number, queued: number, fin: boolean): boolean {
@@ -209,6 +227,7 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
 
 /** Sends a segment once more, as it was cut the first time if it still fits. */
 function sendAgain(tcb: Tcb, now: Micros, out: OutgoingPacket, segment: SentSegment, note: string): boolean {
+  if (tcb.mtuSearch.probeBytes > 0) mtuProbeRepeated(tcb, segment, now);
   const most = segmentBytes(tcb);
   if (segment.length > most + 1 || (segment.length > most && seqDiff(tcb.dataEnd, segment.seq) > most))
     tcb.sent.split(segment, most);

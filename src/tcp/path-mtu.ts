@@ -1,7 +1,7 @@
 /**
  * The path MTU of a connection: lowered by "packet too big" (RFC 1191, RFC 8201) once that is believed (RFC 5927 §7.2), or by
- * time-outs of full segments when routers are silent (a black hole, RFC 4821 §7.7); raised again after a while. What was too big
- * is cut anew and sent again at once: no congestion has lost it.
+ * time-outs of full segments when routers are silent (a black hole, RFC 4821 §7.7); raised again by probes (`mtu-probing.ts`) or,
+ * where too little is sent for that, after a while. What was too big is cut anew and sent again at once: no congestion has lost it.
  *
  *   576 (IPv4), 1280 (IPv6) ≤ path MTU ≤ MTU of our link (`mtuBytes`)
  */
@@ -9,6 +9,7 @@ import { seqAdd, seqDiff } from "../base/seq.js";
 import { MINUTE, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { IcmpError } from "../wire/icmp.js";
 import { headerBytes } from "./emit.js";
+import { beginMtuSearch, maySearchMtu, mtuProbeTooBig } from "./mtu-probing.js";
 import { isSynchronized } from "./state.js";
 import type { Tcb } from "./tcb.js";
 
@@ -71,6 +72,22 @@ export function sendMss(tcb: Tcb): number {
   return Math.max(1, Math.min(pathMtu.peerMss, mtu - headerBytes(tcb), config.mssBytes) - optionBytes);
 }
 
+/** The largest IP packet that our link and the peer allow. */
+export function largestMtu(tcb: Tcb): number {
+  const { config, pathMtu } = tcb;
+  return Math.min(config.mtuBytes, Math.min(pathMtu.peerMss, config.mssBytes) + headerBytes(tcb));
+}
+
+/** A packet of that size has passed. */
+export function usePathMtu(tcb: Tcb, mtu: number): void {
+  const { pathMtu, snd } = tcb;
+  pathMtu.bytes = mtu < largestMtu(tcb) ? mtu : Number.POSITIVE_INFINITY;
+  if (pathMtu.bytes === Number.POSITIVE_INFINITY) pathMtu.raiseAt = NEVER;
+  pathMtu.learned = true;
+  snd.mss = sendMss(tcb);
+  tcb.congestion.onMss(snd.mss);
+}
+
 /**
  * "Fragmentation needed" or "packet too big" about a segment that is outstanding: that much the caller has checked. Returns what
  * was made of it.
@@ -82,6 +99,10 @@ export function packetTooBig(tcb: Tcb, error: IcmpError, now: Micros): string {
   if (told >= error.quotedLength) return "packet too big: dropped, the packet was small enough";
   const floor = leastMtu(tcb);
   if (told < (tcb.local.family === 4 ? LEAST_IPV4_LINK : floor)) return "packet too big: dropped, no link is that narrow";
+  const { mtuSearch } = tcb;
+  if (mtuSearch.probeBytes > 0 && error.quotedSeq === mtuSearch.probeSeq && error.quotedLength === mtuSearch.probeBytes) {
+    return mtuProbeTooBig(tcb, told, now);
+  }
   const mtu = Math.max(told, floor);
   if (mtu >= Math.min(pathMtu.bytes, tcb.config.mtuBytes) && (told >= floor || pathMtu.mayFragment)) {
     return "packet too big: known already";
@@ -104,7 +125,7 @@ export function pathMtuAfterTimeout(tcb: Tcb, now: Micros): void {
     return;
   }
   const { first } = sent;
-  if (!tcb.config.blackholeDetection || first === undefined) return;
+  if (tcb.config.mtuProbing === 0 || first === undefined) return;
   // Every second time-out from then on, of a segment larger than the next size to try.
   const isProven = first.length <= pathMtu.largestDelivered;
   const needed = isProven ? BLACKHOLE_TIMEOUTS_PROVEN : BLACKHOLE_TIMEOUTS;
@@ -117,16 +138,25 @@ export function pathMtuAfterTimeout(tcb: Tcb, now: Micros): void {
     // Each failure to raise it again doubles the wait for the next, up to 160 minutes.
     lower(tcb, step, now + Math.min(pathMtu.blackholeWait * 2 ** pathMtu.blackholes, 16 * RAISE_AFTER), true);
     pathMtu.blackholes++;
+    // What has timed out may have had bad luck only: then the first probe tells.
+    beginMtuSearch(tcb, isProven);
     return;
   }
 }
 
 /**
- * Tries the link's MTU again (RFC 1191 §6.3, RFC 8201 §4). If the path has not widened, "packet too big" comes at once. After a
- * black hole one step at a time.
+ * Tries the link's MTU again (RFC 1191 §6.3, RFC 8201 §4): by probes if there is enough to send, `queued` bytes and `room` in the
+ * peer's window. Else at once: if the path has not widened, "packet too big" comes soon; after a black hole one step at a time.
  */
-export function raisePathMtu(tcb: Tcb, now: Micros): void {
-  const { pathMtu, snd } = tcb;
+export function raisePathMtu(tcb: Tcb, queued: number, room: number, now: Micros): void {
+  const { pathMtu, snd, mtuSearch } = tcb;
+  // A search that has been waiting all the time for a window large enough would wait on: a path that loses much opens none.
+  if ((!mtuSearch.active || mtuSearch.tried) && maySearchMtu(tcb, queued, room)) {
+    pathMtu.raiseAt = now + RAISE_AFTER;
+    if (!mtuSearch.active) beginMtuSearch(tcb, true);
+    return;
+  }
+  mtuSearch.stop();
   const step = pathMtu.blackholes > 0 ? BLACKHOLE_STEPS.findLast((size) => size > pathMtu.bytes) : undefined;
   pathMtu.bytes = step ?? Number.POSITIVE_INFINITY;
   pathMtu.raiseAt = step === undefined ? NEVER : now + pathMtu.blackholeWait;
@@ -140,6 +170,7 @@ function lower(tcb: Tcb, mtu: number, raiseAt: Micros, doubtful: boolean): void 
   const floor = leastMtu(tcb);
   if (mtu < floor) pathMtu.mayFragment = true;
   pathMtu.lower(Math.max(mtu, floor), raiseAt, doubtful);
+  tcb.mtuSearch.stop();
   if (!isSynchronized(tcb.state)) return;
   snd.mss = sendMss(tcb);
   tcb.congestion.onMss(snd.mss);

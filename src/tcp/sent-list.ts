@@ -83,6 +83,12 @@ export class SentList {
     return i < this.#count ? this.#ring[(this.#head + i) & this.#mask] : undefined;
   }
 
+  /** The segment that begins with `seq`. */
+  find(seq: number): SentSegment | undefined {
+    const segment = this.at(this.#indexOf(seq));
+    return segment?.seq === seq ? segment : undefined;
+  }
+
   get first(): SentSegment | undefined {
     return this.at(0);
   }

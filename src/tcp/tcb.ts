@@ -23,6 +23,7 @@ import { EcnVariables } from "./ecn.js";
 import type { ConnectionObserver, Failure } from "./events.js";
 import { FastOpen } from "./fast-open.js";
 import { KeepAliveVariables } from "./keep-alive.js";
+import { MtuSearch } from "./mtu-probing.js";
 import { PathMtu } from "./path-mtu.js";
 import { ProportionalRateReduction } from "./prr.js";
 import { Rack } from "./rack.js";
@@ -203,6 +204,7 @@ export class Tcb {
   readonly tuning = new ReceiveTuning();
   readonly sack = new SackBlocks();
   readonly pathMtu = new PathMtu();
+  readonly mtuSearch = new MtuSearch();
 
   /** Our SYN is acknowledged. Not to be told from SND.UNA: every 4 GiB it equals ISS again. */
   synAcked = false;

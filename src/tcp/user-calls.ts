@@ -10,6 +10,7 @@ import { timeoutsWithin } from "./defer-accept.js";
 import { EVENT_READABLE } from "./event-bits.js";
 import { initialWindow } from "./initial-window.js";
 import { closedHard, startLinger } from "./linger.js";
+import { beginWithSmallMtu } from "./mtu-probing.js";
 import { askForAck } from "./output.js";
 import { sendMss } from "./path-mtu.js";
 import { noteApplicationLimit } from "./send-limits.js";
@@ -209,6 +210,7 @@ function abortWith(tcb: Tcb, reason: string, note: string, now: Micros): void {
 export function setEffectiveMss(tcb: Tcb, peerMss: number): void {
   const { config, snd } = tcb;
   tcb.pathMtu.peerMss = peerMss >= 0 ? Math.max(peerMss, MIN_MSS) : tcb.local.family === 4 ? 536 : 1220;
+  beginWithSmallMtu(tcb);
   snd.mss = sendMss(tcb);
   tcb.congestion = config.congestion(snd.mss, initialWindow(tcb));
 }

@@ -37,7 +37,20 @@ export const RFCS: readonly Rfc[] = [
   {
     number: "4821",
     title: "Packetization-layer path MTU discovery",
-    sections: [{ section: "7", text: "a blackhole is found without ICMP" }],
+    sections: [
+      { section: "7", text: "a blackhole is found without ICMP" },
+      { section: "7.4", text: "when a probe may be sent: enough data behind it to tell of its loss" },
+      { section: "7.5", text: "the search begins anew after a while" },
+      { section: "7.6", text: "what a probe's arrival and its loss mean; a lost probe is no congestion" },
+    ],
+  },
+  {
+    number: "8899",
+    title: "Datagram packetization-layer path MTU discovery",
+    sections: [
+      { section: "5.1.2", text: "MAX_PROBES: several losses of one size are a verdict" },
+      { section: "5.3", text: "the search for a larger path MTU, and again later" },
+    ],
   },
   { number: "1337", title: "TIME-WAIT hazards", sections: [{ section: "3", text: "RST does not end TIME-WAIT (fix F1)" }] },
   {

@@ -15,16 +15,17 @@ function download(
   connection: Partial<ConnectionConfig> = {},
   family: 4 | 6 = 4,
   meanwhile?: (world: World) => void,
+  bytes = BYTES,
 ): { world: World; sender: Connection; doneAt: number } {
   const world = twoHosts(5, link, connection, family);
   const { sim, a, b } = world;
   const server = streamUser({ now: () => sim.now, sendBytes: 0, sendSalt: 2, receiveSalt: 1 });
   b.listen(PORT, () => server.user);
-  const client = streamUser({ now: () => sim.now, sendBytes: BYTES, sendSalt: 1, receiveSalt: 2 });
+  const client = streamUser({ now: () => sim.now, sendBytes: bytes, sendSalt: 1, receiveSalt: 2 });
   const sender = a.connect(b, PORT, client.user);
   meanwhile?.(world);
   expect(sim.run({ done: () => server.report.ended, until: 20 * MINUTE })).toBe(true);
-  expect(server.report).toMatchObject({ received: BYTES, firstWrong: -1 });
+  expect(server.report).toMatchObject({ received: bytes, firstWrong: -1 });
   return { world, sender, doneAt: sim.now };
 }
 
@@ -63,15 +64,22 @@ describe.each([4, 6] as const)("a narrow path over IPv%i", (family) => {
     expect(world.there.counters.tooBig).toBeGreaterThan(0);
   });
 
-  it("a silent router is a black hole: found after three time-outs (RFC 4821 §7)", () => {
-    const { sender, doneAt } = download({ ...narrow, blackhole: true }, {}, family);
-    expect(sender.tcb.pathMtu.bytes).toBe(family === 4 ? 1_064 : 1_280);
-    expect(sender.tcb.counters.timeouts).toBe(3);
-    expect(doneAt).toBeLessThan(10 * SECOND);
-  });
+  it.each([{ sack: true }, { sack: false }])(
+    "a silent router is a black hole: found after three time-outs, and probes find its width without another or a reduction, %o (RFC 4821 §7)",
+    (connection) => {
+      const { sender, doneAt } = download({ ...narrow, blackhole: true }, connection, family, undefined, 5_000_000);
+      const { pathMtu, mtuSearch, counters } = sender.tcb;
+      expect(pathMtu.bytes).toBeLessThanOrEqual(1_300);
+      expect(pathMtu.bytes).toBeGreaterThan(1_300 - 8);
+      expect(mtuSearch.active).toBe(false);
+      expect(mtuSearch.probesLost).toBeGreaterThanOrEqual(3);
+      expect([counters.timeouts, counters.fastRetransmits]).toEqual([3, 0]);
+      expect(doneAt).toBeLessThan(10 * SECOND);
+    },
+  );
 
   it("without detection such a connection never gets through", () => {
-    const connection = { blackholeDetection: false, r2Us: MINUTE };
+    const connection = { mtuProbing: 0 as const, r2Us: MINUTE };
     const { sim, a, b } = twoHosts(5, { ...narrow, blackhole: true }, connection, family);
     const now = (): number => sim.now;
     const server = streamUser({ now, sendBytes: -1, sendSalt: 2, receiveSalt: 1 });
@@ -80,6 +88,96 @@ describe.each([4, 6] as const)("a narrow path over IPv%i", (family) => {
     a.connect(b, PORT, client.user);
     sim.run({ until: 10 * MINUTE });
     expect([client.report.failed, server.report.received]).toEqual(["ETIMEDOUT", 0]);
+  });
+});
+
+/** The largest packet from a that has arrived since the last call. */
+function largestArrived({ sim }: World): () => number {
+  let largest = 0;
+  sim.witness = (_t, from, _to, fate, bytes) => {
+    if (from === "a" && fate === "arrived") largest = Math.max(largest, bytes.length);
+  };
+  return () => {
+    const result = largest;
+    largest = 0;
+    return result;
+  };
+}
+
+describe("a long life on a path that changes in silence (RFC 4821 §7.5, RFC 8899 §5.3)", () => {
+  /** Speaks for a moment every minute, until `minutes` have passed; returns the connection. */
+  function speaks(world: World, minutes: number): Connection {
+    const { sim, a, b } = world;
+    b.listen(PORT, () => streamUser({ now: () => sim.now, sendBytes: 0, sendSalt: 2, receiveSalt: 1 }).user);
+    const sender = a.connect(b, PORT, () => {});
+    for (let i = 0; i < minutes; i++) {
+      sim.schedule(sim.now + i * MINUTE + SECOND, () => void sender.send(new Uint8Array(200_000)));
+    }
+    return sender;
+  }
+
+  it("narrows: smaller at once, as much as must be; widens: found by a probe ten minutes later, and never a time-out for it", () => {
+    const world = twoHosts(3, { delayUs: 5 * MILLISECOND });
+    const { sim, there } = world;
+    const largest = largestArrived(world);
+    const sender = speaks(world, 20);
+    sim.run({ until: 90 * SECOND });
+    expect(largest()).toBe(1_500);
+    there.options = { ...there.options, mtuBytes: 1_400, blackhole: true };
+    sim.run({ until: 3 * MINUTE });
+    largest();
+    sim.run({ until: 5 * MINUTE });
+    const narrow = largest();
+    expect(narrow).toBeLessThanOrEqual(1_400);
+    expect(narrow).toBeGreaterThan(1_392);
+    const { timeouts, fastRetransmits } = sender.tcb.counters;
+    expect(timeouts).toBe(5);
+    there.options = { ...there.options, mtuBytes: 9_000 };
+    sim.run({ until: 11 * MINUTE });
+    expect(largest()).toBe(narrow);
+    sim.run({ until: 16 * MINUTE });
+    expect(largest()).toBe(1_500);
+    expect(sender.tcb.pathMtu.bytes).toBe(Number.POSITIVE_INFINITY);
+    expect([sender.tcb.counters.timeouts, sender.tcb.counters.fastRetransmits]).toEqual([timeouts, fastRetransmits]);
+  });
+
+  it("it did not widen: three probes are lost each time, and no window is reduced for them", () => {
+    const world = twoHosts(3, { delayUs: 5 * MILLISECOND, mtuBytes: 1_400, blackhole: true });
+    const sender = speaks(world, 30);
+    world.sim.run({ until: 5 * MINUTE });
+    const { timeouts, fastRetransmits } = sender.tcb.counters;
+    const { probesLost } = sender.tcb.mtuSearch;
+    expect(sender.tcb.mtuSearch.active).toBe(false);
+    world.sim.run({ until: 29 * MINUTE });
+    expect(sender.tcb.mtuSearch.probesLost).toBeGreaterThan(probesLost);
+    expect([sender.tcb.counters.timeouts, sender.tcb.counters.fastRetransmits]).toEqual([timeouts, fastRetransmits]);
+    expect(sender.tcb.pathMtu.bytes).toBeLessThanOrEqual(1_400);
+  });
+
+  it("a router that answers tells what the probe was too large for: that is tried next, and it is exact", () => {
+    const world = twoHosts(3, { delayUs: 5 * MILLISECOND, mtuBytes: 1_400 });
+    const sender = speaks(world, 14);
+    world.sim.run({ until: 5 * MINUTE });
+    expect(sender.tcb.pathMtu.bytes).toBe(1_400);
+    const before = world.there.counters.tooBig;
+    world.there.options = { ...world.there.options, mtuBytes: 1_450 };
+    world.sim.run({ until: 13 * MINUTE });
+    expect(sender.tcb.pathMtu.bytes).toBe(1_450);
+    // The one probe of 1,500.
+    expect(world.there.counters.tooBig).toBe(before + 1);
+    expect([sender.tcb.counters.timeouts, sender.tcb.counters.fastRetransmits]).toEqual([0, 0]);
+  });
+
+  it("from the start (mtuProbing 2): small first, and upwards without any loss", () => {
+    const world = twoHosts(3, { delayUs: 5 * MILLISECOND }, { mtuProbing: 2 });
+    const largest = largestArrived(world);
+    const sender = speaks(world, 3);
+    world.sim.run({ until: SECOND + 12 * MILLISECOND });
+    expect(largest()).toBe(1_064);
+    world.sim.run({ until: 3 * MINUTE });
+    expect(largest()).toBe(1_500);
+    expect(sender.tcb.mtuSearch).toMatchObject({ probesLost: 0, active: false });
+    expect(sender.tcb.counters.retransmits).toBe(0);
   });
 });
 

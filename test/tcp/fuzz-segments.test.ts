@@ -9,6 +9,8 @@ import { seqDiff } from "../../src/base/seq.js";
 import { MILLISECOND, NEVER, SECOND } from "../../src/base/time.js";
 import { cubic } from "../../src/tcp/cubic.js";
 import { newReno } from "../../src/tcp/new-reno.js";
+import { NOTE_MTU_PROBE } from "../../src/tcp/output.js";
+import { largestMtu } from "../../src/tcp/path-mtu.js";
 import { isSynchronized } from "../../src/tcp/state.js";
 import type { TcpOption } from "../../src/wire/tcp-options.js";
 import { fuzz, fuzzBudget } from "../fuzz-budget.js";
@@ -86,6 +88,7 @@ function start(state: Reachable, random: Random): Harness {
     sendBufferBytes: pick(random, [1_000, 20_000, 200_000]),
     mtuBytes: pick(random, [576, 1_040, 1_500]),
     congestion: pick(random, [cubic, newReno]),
+    mtuProbing: pick(random, [0, 1, 2] as const),
     finWait2Us: pick(random, [NEVER, 60 * SECOND]),
   };
   const origin = chance(random, 0.5) ? "active" : "passive";
@@ -182,7 +185,9 @@ function echo(random: Random, h: Harness): number {
 function drain(h: Harness): void {
   const sent = h.poll();
   for (const packet of sent) {
-    if (packet.payload.length > h.tcb.snd.mss) throw new Error(`${packet.payload.length} bytes, the MSS is ${h.tcb.snd.mss}`);
+    // A probe of the path MTU is larger on purpose, but not larger than what both ends allow.
+    const most = packet.note === NOTE_MTU_PROBE ? largestMtu(h.tcb) - 40 : h.tcb.snd.mss;
+    if (packet.payload.length > most) throw new Error(`${packet.payload.length} bytes, the MSS is ${h.tcb.snd.mss}`);
   }
   check(h);
 }

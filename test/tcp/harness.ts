@@ -38,7 +38,7 @@ export const BARE: Partial<ConnectionConfig> = {
   receiveBufferBytes: 4_000,
   mtuBytes: 1_040,
   // Segments stay as they were cut however often they are repeated; see path-mtu.test.ts.
-  blackholeDetection: false,
+  mtuProbing: 0,
 };
 
 /** What the peer offers when a test says nothing else. */

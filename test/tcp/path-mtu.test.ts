@@ -188,7 +188,7 @@ describe("packet too big over IPv6 (RFC 8201)", () => {
 });
 
 describe.each(WORLDS)("black holes, $name", (world) => {
-  const config = { blackholeDetection: true, rtoMaxUs: 2 * SECOND };
+  const config = { mtuProbing: 1 as const, rtoMaxUs: 2 * SECOND };
 
   test("the third time-out of a full segment lowers the MSS to 1024, the fifth to what every host takes (RFC 4821 §7)", () => {
     const h = connected(world, config);
@@ -248,7 +248,7 @@ describe.each(WORLDS)("black holes, $name", (world) => {
   });
 
   test("switched off, the size stays", () => {
-    const h = connected(world, { ...config, blackholeDetection: false });
+    const h = connected(world, { ...config, mtuProbing: 0 });
     h.send(1_460);
     expect(Array.from({ length: 7 }, () => lengths(h.nextTimer()).at(0))).toEqual(new Array(7).fill(1_460));
   });
