@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Lint, types and every test. As root the kernel tests too; without, it says why not (and fails if CI=true).
+# Lint, types, every test, and the branch coverage of the engine. As root the kernel tests too; without, it says why not (and fails if
+# CI=true).
 #
 #   scripts/test.sh [--node 20|22|24] [vitest arguments]
 #
@@ -38,6 +39,9 @@ run() {
   # shellcheck disable=SC2064 # The name is wanted as it is now.
   trap "rm -f '$report'" EXIT
   step tests "${vitest[@]}" --reporter=default --reporter=json --outputFile.json="$report" "$@" || failed+=(tests)
+
+  # Of a part of the tests it would say nothing.
+  if (($# == 0)); then step coverage bash scripts/coverage.sh || failed+=(coverage); fi
 
   local counts
   counts=$(count "$report") || failed+=("no test ran")

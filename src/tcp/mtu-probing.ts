@@ -9,7 +9,7 @@
 import { seqAdd } from "../base/seq.js";
 import type { Micros } from "../base/time.js";
 import { headerBytes } from "./emit.js";
-import { largestMtu, RAISE_AFTER, usePathMtu } from "./path-mtu.js";
+import { largestMtu, lostForSize, RAISE_AFTER, usePathMtu } from "./path-mtu.js";
 import type { SentSegment } from "./sent-list.js";
 import type { Tcb } from "./tcb.js";
 
@@ -185,12 +185,12 @@ export function settleMtuProbe(tcb: Tcb, lostNow: number, now: Micros): number {
 
 /** A router says that the probe was too big, and carries `told`. */
 export function mtuProbeTooBig(tcb: Tcb, told: number, now: Micros): string {
-  const { mtuSearch: search, sent, recovery } = tcb;
+  const { mtuSearch: search, sent } = tcb;
   const probe = sent.find(search.probeSeq);
   search.tooBig(told);
   if (probe !== undefined && !probe.retransmitted) {
     sent.markLost(probe);
-    if (!recovery.active && !recovery.loss) recovery.recover = seqAdd(tcb.snd.max, -1);
+    lostForSize(tcb);
   }
   conclude(tcb, now);
   return "packet too big: it was a probe of the path MTU, which is sent again in smaller segments";

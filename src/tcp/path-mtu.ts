@@ -178,7 +178,7 @@ function lower(tcb: Tcb, mtu: number, raiseAt: Micros, doubtful: boolean): void 
 
 /** Everything in flight that is larger than a segment may be now cannot have arrived. */
 function cutAnew(tcb: Tcb): void {
-  const { sent, snd, recovery } = tcb;
+  const { sent, snd } = tcb;
   let lost = false;
   for (let i = 0; i < sent.length; i++) {
     const segment = sent.at(i);
@@ -188,7 +188,12 @@ function cutAnew(tcb: Tcb): void {
     sent.markLost(segment);
     lost = true;
   }
-  if (!lost) return;
+  if (lost) lostForSize(tcb);
+}
+
+/** Segments were marked lost because of their size: recovery that runs reckons with it, and none begins for it. */
+export function lostForSize(tcb: Tcb): void {
+  const { sent, snd, recovery } = tcb;
   if (recovery.active && tcb.sack.enabled) {
     recovery.prr.update(0, sent.inFlightBytes, tcb.congestion.ssthresh, snd.mss, false);
   } else if (!recovery.active && !recovery.loss) {

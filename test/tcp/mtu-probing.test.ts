@@ -104,6 +104,24 @@ describe.each(WORLDS)("when a probe is sent, $name", (world) => {
     expect(lengths(h.nextTimer())).toEqual([PROBE]);
   });
 
+  test("not where routers must fragment: that would tell nothing", () => {
+    const h = searching(world);
+    h.send(SMALL);
+    tooBig(h, 300, 1, 1_064);
+    h.poll();
+    ack(h, h.sndMax);
+    h.now += 10 * MINUTE;
+    h.send(20 * SMALL);
+    expect(h.tcb.mtuSearch.active).toBe(false);
+    expect(h.tcb.pathMtu).toMatchObject({ bytes: Number.POSITIVE_INFINITY, mayFragment: false });
+  });
+
+  test("over IPv6 from 1280 up", () => {
+    const h = new Harness(world, { mtuBytes: 1_500, mtuProbing: 2, initialWindowSegments: 30 }, 6);
+    h.connect({ options: [{ kind: "mss", mss: 1_440 }], wnd: WND });
+    expect(lengths(h.send(20 * 1_220)).slice(0, 2)).toEqual([1_390 - 60, 1_220]);
+  });
+
   test("mtuProbing 0: never, and 1: not without a reason", () => {
     for (const mtuProbing of [0, 1] as const) {
       expect(lengths(searching(world, { mtuProbing }).send(5 * 1_460))).toEqual(new Array(5).fill(1_460));
@@ -247,6 +265,19 @@ describe.each(WORLDS)("a router answers a probe, $name", (world) => {
     tooBig(h, 1_000, 1, PROBE + 40);
     expect(h.tcb.mtuSearch).toMatchObject({ active: false, high: 1_064 });
     expect(h.tcb.pathMtu.bytes).toBe(1_064);
+  });
+
+  test("in a recovery that began for another segment: what goes again is what recovery allows", () => {
+    const h = searching(world);
+    h.send(4 * SMALL);
+    const probe = h.sndMax;
+    h.send(ENOUGH);
+    ack(h, 1, [1 + SMALL, probe]);
+    expect(h.tcb.recovery.active).toBe(true);
+    expect(tooBig(h, 1_200, probe, PROBE + 40)).toContain("probe");
+    h.poll();
+    expect(h.tcb.sent.inFlightBytes).toBeLessThanOrEqual(h.tcb.recovery.prr.cwnd);
+    expect(h.tcb.counters.fastRetransmits).toBe(1);
   });
 
   test("about a segment that is no probe: as ever", () => {

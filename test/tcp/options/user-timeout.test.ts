@@ -201,6 +201,13 @@ describe.each(WORLDS)("linger, $name", (world) => {
     expect(both.conn.failure).toBeUndefined();
   });
 
+  test.each(["FIN-WAIT-2", "TIME-WAIT"] as const)("a time: nothing to wait for in %s", (state) => {
+    const h = reach(state, world, { lingerUs: 5 * SECOND, finWait2Us: NEVER });
+    h.close();
+    expect(h.tcb.timers.linger).toBe(NEVER);
+    expect(h.state).toBe(state);
+  });
+
   test("a negative time is refused", () => {
     expect(() => new Harness(world).conn.setLinger(-1)).toThrow(expect.objectContaining({ code: "EINVAL" }));
   });
