@@ -5,6 +5,7 @@ import type { CaptureInterface, CapturePacket } from "../pcapng/capture.js";
 import { getU16 } from "../wire/bytes.js";
 import { parseCapturedIp } from "../wire/captured-ip.js";
 import { IpPacket, PROTOCOL_TCP } from "../wire/ip-packet.js";
+import { decodeIpv4Header } from "../wire/ipv4.js";
 import { type CookedDirection, LINKTYPE, LinkHeader, locateIp, readLinkHeader } from "../wire/link-layer.js";
 import { describeFrame, describeLinkHeader } from "../wire/print-frame.js";
 import { parseSegment, Segment } from "../wire/segment.js";
@@ -163,7 +164,9 @@ function jsonOf({ number, packet, from, interfaceName }: ShownPacket): object {
 }
 
 function ipOf(data: Uint8Array, at: number, wireLength: number): object {
-  if (parseCapturedIp(ip, data, at, data.length - at, Math.max(wireLength, data.length - at)) !== "") return {};
+  const problem = parseCapturedIp(ip, data, at, data.length - at, Math.max(wireLength, data.length - at));
+  if (problem === "IP fragment") return fragmentOf(data, at);
+  if (problem !== "") return { problem };
   const { version, protocol, ttl, tos, id, dontFragment, payloadOffset, payloadLength } = ip;
   const header = {
     version,
@@ -189,6 +192,18 @@ function ipOf(data: Uint8Array, at: number, wireLength: number): object {
 }
 
 const PROTOCOL_UDP = 17;
+
+/** Where a fragment stands in its packet; in IPv4 only, in whose header that is told. */
+function fragmentOf(data: Uint8Array, at: number): object {
+  const header = decodeIpv4Header(data, at, data.length - at);
+  if (typeof header === "string") return { problem: "IP fragment" };
+  const { version, source, destination, protocol, ttl, tos, id, dontFragment } = header;
+  const fragment = { offset: 8 * header.fragmentOffset, more: header.moreFragments, length: header.totalLength - 4 * header.ihl };
+  return {
+    ip: { version, source: String(source), destination: String(destination), protocol, ttl, tos, id, dontFragment },
+    fragment,
+  };
+}
 
 function tcpOf(data: Uint8Array, at: number, size: number): object {
   if (parseSegment(segment, data, at, size) !== "") return { payloadLength: size };

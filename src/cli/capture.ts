@@ -180,19 +180,23 @@ async function captureLive(options: CaptureOptions, output: Output, interrupted:
     onFailure: (error) => finish(judge(error)),
   });
   from = liveInterface(options.interface, live.linkType, snapLength, filter);
-  // The head of a file is there from the start: Wireshark at the end of a pipe waits for it.
-  output.writer?.interface(from);
-  output.flush();
-  const note = live.isExact ? "" : "; without koffi times are those of reading, and losses are not known";
-  tell(`listening on ${options.interface}, link type ${live.linkType}, snapshot length ${snapLength} bytes${note}`);
-  const verdict = await Promise.race([finished, interrupted]);
-  if (!output.isFull && live.settleMs > 0) {
-    await new Promise((resolve) => setTimeout(resolve, live.settleMs));
-    live.drain();
+  try {
+    // The head of a file is there from the start: Wireshark at the end of a pipe waits for it.
+    output.writer?.interface(from);
+    output.flush();
+    const note = live.isExact ? "" : "; without koffi times are those of reading, and losses are not known";
+    tell(`listening on ${options.interface}, link type ${live.linkType}, snapshot length ${snapLength} bytes${note}`);
+    const verdict = await Promise.race([finished, interrupted]);
+    if (!output.isFull && live.settleMs > 0) {
+      await new Promise((resolve) => setTimeout(resolve, live.settleMs));
+      live.drain();
+    }
+    end(live, output, from);
+    // Ctrl-C is how a capture ends.
+    return verdict.exitCode === EXIT.interrupted ? SUCCESS : verdict;
+  } finally {
+    live.close();
   }
-  end(live, output, from);
-  // Ctrl-C is how a capture ends.
-  return verdict.exitCode === EXIT.interrupted ? SUCCESS : verdict;
 }
 
 /** The counts, into the file and to the user. */
@@ -203,7 +207,6 @@ function end(live: LiveCapture, output: Output, from: CaptureInterface): void {
     output.writer?.statistics(from, { timeNs: wallClockNs()(), received: BigInt(received), osDropped: BigInt(dropped) });
   }
   output.flush();
-  live.close();
   const captured = `${output.count} ${output.count === 1 ? "packet" : "packets"} captured`;
   const rest =
     counts === undefined

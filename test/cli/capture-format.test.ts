@@ -116,6 +116,23 @@ describe("JSON", () => {
   });
 });
 
+it("JSON of a fragment, of a damaged packet, and of UDP", () => {
+  const first = DATA_V4.slice();
+  first.set([0x20, 0x05], 6);
+  const damaged = DATA_V4.slice();
+  damaged[3] = 255;
+  const udp = fromHex("45000020 00000000 40110000 0a000001 0a000002 04d20035 000c0000 01020304");
+  const lines = show(
+    { json: true },
+    [first, damaged, udp].map((bytes) => packetAt(0n, bytes)),
+  );
+  expect(lines.map(([line = ""]) => JSON.parse(line))).toMatchObject([
+    { ip: { source: "127.0.0.1", protocol: 6 }, fragment: { offset: 40, more: true, length: 38 } },
+    { problem: "bad IP total length", text: "IP bad packet: bad IP total length, length 58" },
+    { ip: { protocol: 17 }, udp: { sourcePort: 1234, destinationPort: 53, payloadLength: 4 } },
+  ]);
+});
+
 it("whatever a packet holds, no form of output throws", () => {
   const data = fc.oneof(
     fc.uint8Array({ maxLength: 100 }),

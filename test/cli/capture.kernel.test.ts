@@ -172,7 +172,8 @@ describe("live", () => {
     ["near0", "veth"],
     ["any", "any"],
   ])("on %s the same packets as tcpdump, into files that tshark reads alike; Ctrl-C tells the counts", async (device, name) => {
-    const { code, stderr } = await captureBoth(device, name);
+    // A new interface asks for routers when it likes, perhaps between the starts of the two.
+    const { code, stderr } = await captureBoth(device, name, "not", "dst", "net", "ff00::/8");
     const [theirs, ours] = [tsharkOf(file(`${name}.pcap`)), tsharkOf(file(`${name}.pcapng`))];
     const untimed = (list: Seen[]) => list.map(({ time, ...rest }) => rest);
     expect(untimed(ours)).toEqual(untimed(theirs));
@@ -225,6 +226,33 @@ describe("live", () => {
     const { code, stderr } = await ours.ended;
     expect(code).toBe(1);
     expect(stderr).toContain("the interface short0 went down");
+  });
+
+  it("-w - gives a pipe a capture from its first byte on", async () => {
+    const main = `${process.execPath} ${build.main}`;
+    const ours = start("sh", ["-c", `${main} capture -i lo -c 2 -w - icmp | tshark -n -r - -T fields -e icmp.type 2>/dev/null`]);
+    await ours.sees("listening on");
+    run("ping", "-c", "1", "127.0.0.1");
+    expect(await ours.ended).toMatchObject({ code: 0, stdout: "8\n0\n" });
+  });
+
+  it.each([
+    ["-i", "lo"],
+    ["-r", "lo.pcap"],
+  ])("a disk that is full ends it with the system's reason: %s %s", async (option, from) => {
+    const ended = capture(option, option === "-r" ? file(from) : from, "-w", "/dev/full");
+    expect(await ended).toMatchObject({ code: 1, stdout: "", stderr: expect.stringContaining("ENOSPC") });
+  });
+
+  it("in a burst nothing is lost, and stamps never go back", async () => {
+    const ours = start(process.execPath, [build.main, "capture", "-i", "lo", "-w", file("burst.pcapng"), "icmp"]);
+    await ours.sees("listening on");
+    run("ping", "-q", "-f", "-c", "5000", "127.0.0.1");
+    ours.child.kill("SIGINT");
+    // On loopback the filter sees each packet twice, going out and coming in; libpcap shows it once.
+    expect((await ours.ended).stderr).toMatch(/10000 packets captured, \d+ received by the filter, 0 dropped by the kernel\n$/);
+    const times = readCapture(readFileSync(file("burst.pcapng"))).packets.map(({ timeNs }) => timeNs ?? 0n);
+    expect(times.filter((time, n) => n > 0 && time < (times[n - 1] ?? 0n))).toEqual([]);
   });
 
   it("VLAN tags that the kernel keeps apart stand in the frames", async () => {
@@ -281,6 +309,14 @@ describe("live", () => {
       const { code, stdout, stderr } = await ours.ended;
       expect([code, linesOf(stdout).map(({ length }) => length)]).toEqual([0, [98, 98]]);
       expect(stderr).toMatch(/2 packets captured\n$/);
+      const read = (...words: string[]) =>
+        runToEnd(process.execPath, [bare.main, "capture", "-r", file("lo.pcap"), "--json", ...words]);
+      expect(linesOf((await read()).stdout)).toHaveLength(tsharkOf(file("lo.pcap")).length);
+      expect(await read("tcp")).toMatchObject({
+        code: 7,
+        stdout: "",
+        stderr: expect.stringMatching(/^rawtcp: libpcap is called through koffi.*npm install koffi.*\n$/),
+      });
     } finally {
       bare.remove();
     }
