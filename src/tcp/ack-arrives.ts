@@ -53,7 +53,8 @@ function acknowledge(tcb: Tcb, seg: Segment, now: Micros): boolean {
     tcb.sendQueue.discard(bytes);
     tcb.counters.bytesAcked += bytes;
   }
-  if (seqLt(snd.nxt, snd.una)) snd.nxt = snd.una;
+  // A SYN-ACK that was to be repeated has taken SND.NXT back, also behind what a Fast Open server has sent after it.
+  if (seqLt(snd.nxt, snd.una)) snd.nxt = seqMax(snd.una, tcb.sent.last?.end ?? snd.una);
   if (tcb.urgentOut && seqGe(snd.una, snd.up)) tcb.urgentOut = false;
   // The peer is there again: what a router said before is no reason any more. Note: Linux does the same.
   tcb.softError = undefined;

@@ -1,4 +1,4 @@
-/** Fast Open, the client's side of one connection (RFC 7413 §4.2.1), before a server made of single segments. */
+/** Fast Open: the client of one connection (RFC 7413 §4.2.1) before a server made of single segments, and a server that answers early. */
 import { describe, expect, it } from "vitest";
 import { SECOND } from "../../src/base/time.js";
 import type { StackConfig } from "../../src/stack/config.js";
@@ -8,6 +8,7 @@ import { TCPI_OPTIONS } from "../../src/tcp/info.js";
 import { ACK, SYN } from "../../src/wire/tcp-flags.js";
 import { ascii, cookieOf, fastOpenOption, headerOf, text } from "../stack/fast-open-support.js";
 import { LOCAL, LOCAL6, REMOTE, REMOTE6, Rig, type Sent } from "../stack/rig.js";
+import { Harness, texts, WORLDS } from "./harness.js";
 
 const COOKIE = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
 const ISS = 0xffff_fffe;
@@ -225,5 +226,22 @@ describe("a SYN with Fast Open that gets no answer", () => {
     expect(cookieOf(good.syn)).toEqual(COOKIE);
     answer(rig, good, 5);
     expect([lose(), lose()]).toEqual([true, true]);
+  });
+});
+
+describe.each(WORLDS)("SYN-RECEIVED with data on its way, $name", (world) => {
+  it("time-out, and the ACK comes before the SYN-ACK was repeated: SND.NXT stays behind all that was sent (RFC 7413 §4.2.2)", () => {
+    const h = new Harness(world);
+    h.openPassive();
+    h.tcb.fastOpen.accepted = true;
+    h.rcv({ flags: "S", seq: 0, ack: 0, wnd: 10_000, options: [{ kind: "mss", mss: 1_000 }] });
+    expect(texts(h.send(2_000))).toEqual([". 1+1000 ack 1", "P. 1001+1000 ack 1"]);
+    h.now = h.conn.nextTimeout();
+    h.conn.handleTimeout(h.now);
+    h.give({ flags: ".", ack: 1_001 });
+    expect(h.state).toBe("ESTABLISHED");
+    expect([h.sndUna, h.tcb.snd.nxt]).toEqual([1_001, h.tcb.snd.max]);
+    expect(texts(h.poll())).toEqual([]);
+    expect(texts(h.send(10))).toEqual(["P. 2001+10 ack 1"]);
   });
 });
