@@ -3,7 +3,7 @@ import { craft } from "../craft/build.js";
 import { fragment } from "../craft/fragments.js";
 import type { PacketSpec } from "../craft/spec.js";
 import { wallClockNs } from "../driver/clock.js";
-import { type Exchange, needsFrame, type SendReceiveOptions, sendReceive } from "../driver/send-receive.js";
+import { type Exchange, type SendReceiveOptions, sendReceive } from "../driver/send-receive.js";
 import { enhancedPacketBlock, interfaceDescriptionBlock, sectionHeaderBlock } from "../pcapng/writer.js";
 import { parseAddress } from "../wire/address.js";
 import { formatExchange, viewAnswer } from "./answer-format.js";
@@ -77,7 +77,7 @@ async function sendAll(job: SendJob): Promise<number> {
   const statistics = new SendStatistics();
   const sequence = new SequenceNumbers();
   if (options.badsumIp && job.family === 4) tell(NOTE_FRAMES);
-  for await (const exchange of sendReceive(packetsOf(options, job.family), { ...job.live, frames: usesFrames(job) })) {
+  for await (const exchange of sendReceive(packetsOf(options, job.family), job.live)) {
     statistics.count(exchange);
     const isTold = exchange.answer !== undefined || exchange.problem !== "" || options.verbose > 0 || options.format === "json";
     if (!options.quiet && isTold)
@@ -139,12 +139,6 @@ function captureTo(file: CaptureFile): NonNullable<SendReceiveOptions["onPacket"
       }),
     );
   };
-}
-
-/** Whether any of the packets needs the link layer: the first one tells, for all have the same fields set. */
-function usesFrames(job: SendJob): boolean {
-  for (const spec of packetsOf({ ...job.options, count: 1 }, job.family)) return needsFrame(spec);
-  return false;
 }
 
 /** Shows what would be sent. Unset source fields are shown as the defaults of `craft`, for the kernel is not asked. */

@@ -35,7 +35,7 @@ export interface ProberOptions {
    * What the packets will be, so that only what they need is opened: "tcp" needs no libpcap over IPv4. "any" when left out.
    */
   readonly kind?: "tcp" | "any";
-  /** Whether packets come that the kernel would mend, see `needsFrame`. */
+  /** Whether packets come that the kernel would mend, see `needsFrame`. `sendReceive` judges by the first when this is left out. */
   readonly frames?: boolean;
   /** Packets are cut into IP fragments of this many bytes. */
   readonly fragmentBytes?: number | undefined;
@@ -80,7 +80,8 @@ export interface SendReceiveOptions extends ProberOptions {
 export function needsFrame(spec: PacketSpec): boolean {
   if (spec.ethernet !== undefined || spec.trailer !== undefined) return true;
   const { ip } = spec;
-  if (ip === undefined) return true;
+  // The sender fills one in.
+  if (ip === undefined) return false;
   const { source } = ip;
   const isFromNowhere = source !== undefined && (typeof source === "string" ? parseAddress(source) : source).isUnspecified();
   if (ip.version !== undefined && ip.version !== ip.family) return true;
@@ -101,8 +102,11 @@ export async function* sendReceive(
   const { timeoutMs = 1000, retries = 0, inFlight = 64, signal } = options;
   const done: Exchange[] = [];
   let wake: () => void = () => {};
+  const source = specs[Symbol.iterator]();
+  let next = source.next();
   const prober = await Prober.open({
     ...options,
+    frames: options.frames ?? (next.done !== true && needsFrame(next.value)),
     timeoutMs,
     onDone: (exchange) => {
       done.push(exchange);
@@ -122,8 +126,6 @@ export async function* sendReceive(
   const onAbort = (): void => wake();
   signal?.addEventListener("abort", onAbort);
   try {
-    const source = specs[Symbol.iterator]();
-    let next = source.next();
     let notBefore = 0;
     while (!stopped() && (next.done !== true || prober.waiting > 0 || done.length > 0)) {
       for (let exchange = done.shift(); exchange !== undefined; exchange = done.shift()) yield exchange;
@@ -359,6 +361,7 @@ export class Prober {
       return pieces.map((piece) => link.send(piece, 0, piece.length)).find((problem) => problem !== "") ?? "";
     }
     if (!needsFrame(spec)) return link.send(bytes, ipOffset, bytes.length - ipOffset);
+    if (this.#options.frames !== true) return "it needs the link layer: say frames: true";
     const ethernet = { source: link.sourceMac, destination: link.nextHopMac, ...spec.ethernet };
     return link.sendFrame(craft({ ...spec, ethernet }).bytes);
   }
