@@ -80,7 +80,13 @@ const KINDS: readonly SegmentKind[] = ["any", "syn", "synack", "ack", "data", "f
 const ACTIONS = ["drop", "delay", "duplicate", "reorder", "hold", "corrupt", "set", "replace", "inject", "answer", "split"];
 const COMPARISONS: readonly string[] = ["=", "!=", "<", "<=", ">", ">="];
 
+/** Beyond these an expression would overflow the stack of whoever reads or reckons it. */
+const MOST_NESTED = 21;
+const MOST_TERMS = 100;
+
 class Parser {
+  /** Expressions that are being read, one inside the other. */
+  #depth = 0;
   readonly #tokens: readonly Token[];
   readonly #text: string;
   #at = 0;
@@ -302,12 +308,16 @@ class Parser {
   }
 
   #expression(): Expression {
+    if (++this.#depth > MOST_NESTED) this.#fail(`parentheses at most ${MOST_NESTED - 1} deep`);
     let left = this.#term();
-    for (;;) {
+    for (let terms = 1; ; terms++) {
       const sign = this.#accept("+") ? 1 : this.#accept("-") ? -1 : 0;
-      if (sign === 0) return left;
+      if (sign === 0) break;
+      if (terms >= MOST_TERMS) this.#fail(`a sum of at most ${MOST_TERMS} terms`);
       left = { kind: "sum", left, right: this.#term(), sign };
     }
+    this.#depth--;
+    return left;
   }
 
   #term(): Expression {

@@ -126,6 +126,15 @@ describe("what is wrong is told by line and column, with what was expected", () 
     expect(() => parseBend(text)).toThrow(message);
   });
 
+  it("an expression that would overflow the stack is refused, one that a person writes is not", () => {
+    const seq = (value: string) => parseBend(`set out any seq=${value}`);
+    expect(() => seq(`${"(".repeat(20_000)}1`)).toThrow('line 1, column 38: "(": expected parentheses at most 20 deep');
+    expect(() => seq(`1${"+1".repeat(20_000)}`)).toThrow("expected a sum of at most 100 terms");
+    expect(seq(`${"(".repeat(20)}1${")".repeat(20)}${"+1".repeat(99)}`)).toHaveLength(1);
+    // What is closed again does not count.
+    expect(seq(`1${"+(1)".repeat(99)}`)).toHaveLength(1);
+  });
+
   it("nothing else is thrown, whatever is read", () => {
     const words =
       'drop out in ack data 1 .. where seq in abs = + - ( ) payload "x" 0x0 state t > 5ms by until set win += badsum inject R SA after before with into and every , ; # \n hold reorder behind'.split(
