@@ -1,12 +1,13 @@
 /**
  * What the rules do with the segments that pass. They are tried in their order: changes, corruption, duplicates and injected
  * segments add up; the first of drop, delay, hold, reorder, answer and split decides what becomes of the segment, and no later rule
- * sees it. Every rule counts all segments that match it, one connection at a time.
+ * sees it. Every rule counts the segments that reach it and match, one connection at a time.
  */
 import type { Micros } from "../base/time.js";
+import { isSynchronized } from "../tcp/state.js";
 import type { IpAddress } from "../wire/address.js";
 import { describePacket } from "../wire/print.js";
-import { SYN } from "../wire/tcp-flags.js";
+import { ACK, SYN } from "../wire/tcp-flags.js";
 import type { BendRule, Direction, MadeSegment, Ordinals, Selector } from "./ast.js";
 import { changed, corrupted, made, split } from "./change.js";
 import { type ConnectionView, SegmentView, Track } from "./segment-view.js";
@@ -262,6 +263,22 @@ export class Bender {
       const wait = Math.max(0, track.since + until.atUs - view.now);
       this.#host.schedule(wait, () => this.#host.forward(direction, packet, rule));
     } else this.#hold(held);
+    if (until.kind === "state") this.#watch(held, view, STATE_CHECKS);
+  }
+
+  /** A state may come while nothing passes: it is looked for now and then, for a minute. */
+  #watch(held: Held, view: SegmentView, left: number): void {
+    const { local, localPort, remote, remotePort } = view.endpoints();
+    const look = (more: number): void => {
+      if (more === 0 || !this.#held.includes(held)) return;
+      const state = this.#host.connection(local, localPort, remote, remotePort)?.state ?? "CLOSED";
+      if (state !== held.state) this.#host.schedule(STATE_CHECK_INTERVAL, () => look(more - 1));
+      else {
+        this.#held = this.#held.filter((other) => other !== held);
+        this.#release([held]);
+      }
+    };
+    this.#host.schedule(STATE_CHECK_INTERVAL, () => look(left));
   }
 
   #hold(held: Held): void {
@@ -301,7 +318,10 @@ export class Bender {
     let track = this.#tracks.get(key);
     if ((segment.flags & SYN) !== 0 && track !== undefined) {
       const known = direction === "out" ? track.iss : track.irs;
-      const isNew = known !== null && known !== segment.seq && (segment.flags & 0x10) === 0;
+      // A SYN of the peer's on a connection that lives is a stray one.
+      const lives =
+        view.connection !== undefined && isSynchronized(view.connection.state) && view.connection.state !== "TIME-WAIT";
+      const isNew = known !== null && known !== segment.seq && (segment.flags & ACK) === 0 && (direction === "out" || !lives);
       if (isNew) track = undefined;
     }
     if (track === undefined) {
@@ -315,8 +335,8 @@ export class Bender {
         }
     }
     if ((segment.flags & SYN) !== 0) {
-      if (direction === "out") track.iss = segment.seq;
-      else track.irs = segment.seq;
+      if (direction === "out") track.iss ??= segment.seq;
+      else track.irs ??= segment.seq;
     }
     return track;
   }
@@ -336,6 +356,8 @@ export class Bender {
 }
 
 const OVERTAKING_LIMIT: Micros = 1_000_000;
+const STATE_CHECK_INTERVAL: Micros = 10_000;
+const STATE_CHECKS = 6_000;
 
 function isChosen({ first, last, every }: Ordinals, nth: number): boolean {
   return nth >= first && nth <= last && nth % every === 0;

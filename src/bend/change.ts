@@ -4,9 +4,9 @@ import { dissect } from "../craft/dissect.js";
 import { fieldsOfLayer } from "../craft/fields.js";
 import type { PacketSpec, TcpSpec } from "../craft/spec.js";
 import { SYN } from "../wire/tcp-flags.js";
-import { decodeTcpOptions, type TcpOption } from "../wire/tcp-options.js";
+import { decodeTcpOptions, encodeTcpOptions, type TcpOption } from "../wire/tcp-options.js";
 import type { Assignment, Direction, MadeSegment } from "./ast.js";
-import { NUMBER_FIELDS } from "./fields.js";
+import { NUMBER_FIELDS, OPTION_FIELDS } from "./fields.js";
 import type { SegmentView } from "./segment-view.js";
 
 /** The packet of `view` with fields changed. Lengths and checksums follow, unless they are what is changed. */
@@ -114,7 +114,9 @@ function apply(spec: PacketSpec, view: SegmentView, assignments: readonly Assign
   for (const { field, operator, value } of assignments) {
     if (field === "payload" && value instanceof Uint8Array) payload = value;
     else if (field === "options" && value instanceof Uint8Array) tcp = { ...tcp, options: value };
-    else if (typeof value === "object" && !(value instanceof Uint8Array)) {
+    else if (OPTION_FIELDS[field] !== undefined && typeof value === "object" && !(value instanceof Uint8Array)) {
+      tcp = { ...tcp, options: withOption(tcp?.options, field, view.evaluate(value)) };
+    } else if (typeof value === "object" && !(value instanceof Uint8Array)) {
       const wanted = NUMBER_FIELDS[field] ?? { layer: "tcp", name: field };
       const name = wanted.layer === "ip" && ip?.family === 6 && wanted.six !== undefined ? wanted.six : wanted.name;
       const target = wanted.layer === "ip" ? ip : tcp;
@@ -135,6 +137,18 @@ function apply(spec: PacketSpec, view: SegmentView, assignments: readonly Assign
     ...(tcp === undefined ? {} : { tcp }),
     ...(payload === undefined ? {} : { payload }),
   };
+}
+
+/** The options with another number in one of them; what is not understood of them stays as it is. */
+function withOption(options: TcpSpec["options"], field: string, value: number): Uint8Array {
+  if (!(options instanceof Uint8Array)) return NO_BYTES;
+  const wanted = OPTION_FIELDS[field];
+  const list = decodeTcpOptions(options, 0, options.length);
+  if (wanted === undefined) return options;
+  return encodeTcpOptions(
+    list.options.map((option) => wanted.change(option, value % 2 ** wanted.bits)),
+    list.trailing,
+  );
 }
 
 /** Modulo the field's width: seq-=1 of 0 is 2^32 - 1. A field that the layer does not have is left out by `craft`. */

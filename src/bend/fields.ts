@@ -1,6 +1,8 @@
 /** Fields by the names that rules use. */
 import type { Layer } from "../craft/fields.js";
 
+import type { TcpOption } from "../wire/tcp-options.js";
+
 export interface RuleField {
   /** "ip": whichever family the packet is of. */
   readonly layer: Layer | "ip";
@@ -19,6 +21,7 @@ export const NUMBER_FIELDS: Readonly<Record<string, RuleField>> = {
   urgptr: { layer: "tcp", name: "urgentPointer" },
   offset: { layer: "tcp", name: "dataOffset" },
   reserved: { layer: "tcp", name: "reserved" },
+  port: { layer: "tcp", name: "port" },
   sport: { layer: "tcp", name: "sourcePort" },
   dport: { layer: "tcp", name: "destinationPort" },
   sum: { layer: "tcp", name: "checksum" },
@@ -27,4 +30,17 @@ export const NUMBER_FIELDS: Readonly<Record<string, RuleField>> = {
   id: { layer: "ip", name: "id" },
   df: { layer: "ip", name: "dontFragment" },
   len: { layer: "tcp", name: "len" },
+};
+
+/** Fields that may be compared only: of the payload, and either of the ports. */
+export const COMPARED_ONLY: readonly string[] = ["len", "port"];
+
+/** Numbers inside of options, and how an option of that kind takes another one. They may be set only, where the option is there. */
+export const OPTION_FIELDS: Readonly<
+  Record<string, { readonly bits: number; change(option: TcpOption, value: number): TcpOption }>
+> = {
+  mss: { bits: 16, change: (option, mss) => (option.kind === "mss" ? { ...option, mss } : option) },
+  wscale: { bits: 8, change: (option, shift) => (option.kind === "window-scale" ? { ...option, shift } : option) },
+  "ts.val": { bits: 32, change: (option, tsVal) => (option.kind === "timestamps" ? { ...option, tsVal } : option) },
+  "ts.ecr": { bits: 32, change: (option, tsEcr) => (option.kind === "timestamps" ? { ...option, tsEcr } : option) },
 };

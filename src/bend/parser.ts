@@ -15,8 +15,9 @@
  *   A condition may also stand at the end of the rule: set out any win=0 where t < 2s
  *
  *   SELECTOR  out|in  any|syn|synack|ack|data|fin|rst|psh|urg  [N | N..M | N.. | every N]  [where CONDITION [and CONDITION …]]
- *   CONDITION seq in A..B | FIELD = N (also != < <= > >=) | abs seq … | payload "text" | payload 0xHEX | state = STATE | t > TIME
+ *   CONDITION seq in A..B | FIELD = N (also != < <= > >=) | abs seq … | payload [contains] "text" | payload 0xHEX | state = STATE | t > TIME
  *   CHANGE    FIELD=N | FIELD+=N | FIELD-=N | flags=SA | options="mss=1460" | payload="text" | badsum
+ *             mss=N | wscale=N | ts.val=N | ts.ecr=N, of an option that is there
  *   N         a number, or a sum of numbers and names: rcv.nxt+1, iss
  *
  * Numbers of sequence space in conditions count from the initial number of the sender; in changes they stand as they go out.
@@ -24,6 +25,7 @@
 import { RawTcpError } from "../base/errors.js";
 import type { Micros } from "../base/time.js";
 import { utf8Encode } from "../base/utf8.js";
+import { fieldsOfLayer } from "../craft/fields.js";
 import { parseFlags } from "../craft/flags-text.js";
 import { parseTcpOptions } from "../craft/options-text.js";
 import { STATES, type State } from "../tcp/state.js";
@@ -43,7 +45,7 @@ import {
   VARIABLES,
   type VariableName,
 } from "./ast.js";
-import { NUMBER_FIELDS } from "./fields.js";
+import { COMPARED_ONLY, NUMBER_FIELDS, OPTION_FIELDS } from "./fields.js";
 import { BendSyntaxError, type Token, tokenize } from "./lexer.js";
 
 /**
@@ -213,7 +215,10 @@ class Parser {
   }
 
   #condition(): Condition {
-    if (this.#accept("payload")) return { kind: "payload", bytes: this.#bytes() };
+    if (this.#accept("payload")) {
+      this.#accept("contains");
+      return { kind: "payload", bytes: this.#bytes() };
+    }
     if (this.#accept("state")) {
       const not = this.#symbol(["=", "!="]) === "!=";
       return { kind: "state", state: this.#state(), not };
@@ -281,9 +286,16 @@ class Parser {
       if (text === "flags") return { field: text, operator: "=", value: { kind: "number", value: this.#flags() } };
       return { field: text, operator: "=", value: text === "options" ? this.#options() : this.#bytes() };
     }
-    const field = this.#field();
-    const operator = this.#symbol(["=", "+=", "-="]) as Assignment["operator"];
-    return { field, operator, value: this.#expression() };
+    const isOption = OPTION_FIELDS[text.toLowerCase()] !== undefined;
+    if (isOption) this.#at++;
+    const field = isOption ? text.toLowerCase() : this.#field();
+    if (COMPARED_ONLY.includes(field)) this.#failAt(this.#previous(), "a field that can be set: this one can be compared only");
+    const operator = this.#symbol(isOption ? ["="] : ["=", "+=", "-="]) as Assignment["operator"];
+    const token = this.#peek();
+    const value = this.#expression();
+    const most = 2 ** bitsOf(field) - 1;
+    if (value.kind === "number" && value.value > most) this.#failAt(token, `a number up to ${most}, all that ${field} can hold`);
+    return { field, operator, value };
   }
 
   #options(): Uint8Array {
@@ -424,6 +436,14 @@ class Parser {
     const found = token.kind === "end" ? "the rule ends" : `"${token.text}"`;
     throw new BendSyntaxError(token.line, token.column, `${found}: expected ${wanted}`);
   }
+}
+
+/** How wide a field that can be set is. */
+function bitsOf(field: string): number {
+  const option = OPTION_FIELDS[field];
+  if (option !== undefined) return option.bits;
+  const { layer = "tcp", name = "" } = NUMBER_FIELDS[field] ?? {};
+  return fieldsOfLayer(layer === "ip" ? "ipv4" : layer).find((known) => known.name === name)?.bits ?? 32;
 }
 
 /** Where an injected segment goes when nobody says: in, if its number is one that we expect. */

@@ -109,6 +109,11 @@ export class SegmentView {
       case "payload":
         return contains(this.segment, condition.bytes);
       case "compare":
+        if (condition.field === "port") {
+          const port = this.evaluate(condition.value);
+          const { sourcePort, destinationPort } = this.segment;
+          return compare(sourcePort, condition.comparison, port) || compare(destinationPort, condition.comparison, port);
+        }
         return compare(
           this.#field(condition.field, condition.absolute),
           condition.comparison,

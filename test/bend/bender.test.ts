@@ -213,6 +213,10 @@ describe("what can be done to a segment", () => {
     ["set out data 1 flags=A", ({ wire }) => wire.includes("a>b . 7"), true],
     ["hold out data 1 until 300ms", ({ received }) => received, WHOLE],
     ["hold in data 1 until state = CLOSED", ({ client }) => client.state, "CLOSED"],
+    ["hold out fin 1 until state = FIN-WAIT-1", ({ received, client }) => [received, client.state], [WHOLE, "CLOSED"]],
+    ["set out syn mss=99", ({ server }) => server()?.tcb.snd.mss, 87],
+    ["set out syn wscale=3", ({ server }) => server()?.tcb.snd.windShift, 3],
+    ["drop out data 1 where port = 80", ({ received }) => received, WHOLE],
     [
       'drop in any where payload "answ" and seq in 1..100',
       ({ wire }) => wire.filter((line) => line === "b>a P. 6").length > 1,
@@ -232,6 +236,12 @@ describe("what can be done to a segment", () => {
     played.run(20 * SECOND);
     expect(played.received).toEqual(WHOLE);
     expect(played.reports[0]?.effect).toBe("reordering");
+  });
+
+  it("a stray SYN on a connection that lives does not begin the counting anew", () => {
+    const played = play("a", "inject in S seq=77 after in data 1; drop out ack 1..2");
+    played.run(20 * SECOND);
+    expect(played.reports.filter(({ effect }) => effect === "loss").length).toBe(2);
   });
 
   it("answer in our place: the peer never hears us", () => {
