@@ -1,4 +1,5 @@
 /** What programs import from `rawtcp`. */
+
 export { RawTcpError } from "./base/errors.js";
 export { type Random, SeededRandom } from "./base/random.js";
 export type { BendRule } from "./bend/ast.js";
@@ -21,6 +22,9 @@ export { openRawSocketDevice } from "./device/raw-socket-device.js";
 export { type ConnectionUser, Driver, type DriverOptions } from "./driver/driver.js";
 export { type Exchange, Prober, type SendReceiveOptions, sendReceive } from "./driver/send-receive.js";
 export { openSession, type Session, type SessionOptions } from "./driver/session.js";
+export { Explainer, type ExplainOptions } from "./explain/explainer.js";
+export type { Incident, IncidentKind } from "./explain/incident.js";
+export { captureJson, connectionJson, drawLadder, summaryLines } from "./explain/report.js";
 export { TcpServer, TcpStream } from "./net/tcp-stream.js";
 export type { TraceEvent, TraceSink } from "./observe/events.js";
 export { formatJson } from "./observe/jsonl.js";

@@ -25,7 +25,7 @@ interface Layer {
 /** What makes a run differ from the last one. `console` and `Buffer` are no such thing, but no pure code needs them. */
 type Power = "clock" | "timers" | "randomness" | "host";
 
-const PURE_FOLDERS = ["base", "wire", "tcp", "stack", "sim", "observe", "craft", "bend", "pcapng", "script"];
+const PURE_FOLDERS = ["base", "wire", "tcp", "stack", "sim", "observe", "craft", "bend", "pcapng", "explain", "script"];
 const ALL_FOLDERS = [...PURE_FOLDERS, "kernel", "device", "driver", "net", "lessons", "web", "cli"];
 const EDGE: Layer = {
   imports: ALL_FOLDERS,
@@ -45,6 +45,7 @@ const LAYERS: Readonly<Record<string, Layer>> = {
   // Rules name the states of a connection.
   bend: { imports: ["base", "wire", "craft", "tcp"] },
   pcapng: { imports: ["base", "wire"] },
+  explain: { imports: ["base", "wire", "pcapng", "observe"], types: ["tcp"] },
   script: { imports: PURE_FOLDERS },
   // The kernel's states bear the names of ours.
   kernel: { imports: ["base", "wire"], types: ["tcp"], packages: ["node:*", "koffi"], may: ["host"] },

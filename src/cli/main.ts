@@ -5,6 +5,7 @@ import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
 import { captureOptions } from "./capture-options.js";
 import { EXIT, EXIT_HELP, judge } from "./exit-codes.js";
+import { explainOptions } from "./explain-options.js";
 import { connectOptions, demoOptions, doctorOptions, flagMisuse, gatherBends, listenOptions, PARSER } from "./options.js";
 import { tell } from "./output.js";
 import { sendOptions } from "./send-options.js";
@@ -67,11 +68,17 @@ const cli = yargs(words)
   .command("capture", "show or save packets, live or from a file, as tcpdump does", captureOptions, async (argv) =>
     finish((await import("./capture.js")).capture(argv)),
   )
+  .command(
+    "explain <file>",
+    "what happened in a capture: every connection, both ends' states, what was lost and why",
+    explainOptions,
+    async (argv) => finish((await import("./explain.js")).explain(argv)),
+  )
   .command("doctor", "check rights, add-ons, port guard, capture, MTU and offloads", doctorOptions, async (argv) =>
     finish((await import("./doctor.js")).doctor(argv)),
   )
   .completion("completion", "print a completion script: rawtcp completion >> ~/.bashrc")
-  .demandCommand(1, "which command: demo, connect, listen, send, capture or doctor?")
+  .demandCommand(1, "which command: demo, connect, listen, send, capture, explain or doctor?")
   .recommendCommands()
   .strict()
   .parserConfiguration(PARSER)
@@ -101,7 +108,7 @@ await cli.parseAsync();
 
 function failUsage(message: string): never {
   const [command = ""] = words;
-  const isCommand = ["demo", "connect", "listen", "send", "capture", "doctor"].includes(command);
+  const isCommand = ["demo", "connect", "listen", "send", "capture", "explain", "doctor"].includes(command);
   tell(`${message} (see ${isCommand ? `rawtcp ${command} --help` : "rawtcp --help"})`);
   process.exit(EXIT.usage);
 }

@@ -11,13 +11,16 @@ afterAll(() => build.remove());
 const rawtcp = (...words: string[]): Promise<Ended> => runToEnd(process.execPath, [build.main, ...words]);
 
 describe("help", () => {
-  it.each(["demo", "connect", "listen", "capture", "doctor"])("%s --help has examples and exit codes", async (command) => {
-    const { code, stdout, stderr } = await rawtcp(command, "--help");
-    expect([code, stderr]).toEqual([0, ""]);
-    expect(stdout).toMatch(new RegExp(`Examples:\\n +rawtcp ${command}`));
-    expect(stdout).toMatch(/Exit codes?:? /);
-    expect(stdout.split("\n").filter((line) => line.length > 121)).toEqual([]);
-  });
+  it.each(["demo", "connect", "listen", "capture", "explain", "doctor"])(
+    "%s --help has examples and exit codes",
+    async (command) => {
+      const { code, stdout, stderr } = await rawtcp(command, "--help");
+      expect([code, stderr]).toEqual([0, ""]);
+      expect(stdout).toMatch(new RegExp(`Examples:\\n +rawtcp ${command}`));
+      expect(stdout).toMatch(/Exit codes?:? /);
+      expect(stdout.split("\n").filter((line) => line.length > 121)).toEqual([]);
+    },
+  );
 
   it("no command: the help, on standard error", async () => {
     const { code, stdout, stderr } = await rawtcp();
@@ -60,7 +63,7 @@ describe("a wrong command line: one line that says where the help is, and exit c
   it.each([
     [["nonsense"], "unknown argument: nonsense (see rawtcp --help)"],
     [["conect"], "unknown command; did you mean connect? (see rawtcp --help)"],
-    [["--foo"], "which command: demo, connect, listen, send, capture or doctor? (see rawtcp --help)"],
+    [["--foo"], "which command: demo, connect, listen, send, capture, explain or doctor? (see rawtcp --help)"],
     [["connect"], "an argument is missing: 0 of 2 given (see rawtcp connect --help)"],
     [["connect", "h", "1", "2"], "unknown argument: 2 (see rawtcp connect --help)"],
     [["connect", "h", "1", "--jsn"], "unknown argument: --jsn (see rawtcp connect --help)"],
