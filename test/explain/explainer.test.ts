@@ -81,7 +81,7 @@ describe("handshake and close by name, and the states of both ends", () => {
     expect(path(one, 0)).toContain("CLOSING");
   });
 
-  it("half-close and still open are told apart", () => {
+  it("still open", () => {
     const open = only(explainBytes(tell({ close: "none" }).file).connections);
     expect([open.close.name(open.ends), open.ends[0].state, open.ends[1].state]).toEqual([
       "still open",
