@@ -7,8 +7,13 @@ import type { ConnectOptions } from "../stack/stack.js";
 import type { Connection } from "../tcp/connection.js";
 import type { ConnectionEvent, Failure } from "../tcp/events.js";
 
-/** The most that one "data" event brings. */
-const READ_BYTES = 256 * 1024;
+/**
+ * The most that one "data" event brings. Larger memory is mapped and unmapped by the allocator for each event, and every page of it
+ * faults: with 256 KiB that cost more than the copy.
+ */
+const READ_BYTES = 32 * 1024;
+/** Bytes that are buffered in either direction before the other side is asked to wait. */
+const HIGH_WATER_BYTES = 256 * 1024;
 
 /** An error with Node's code, as `net` gives it. */
 export class ConnectionError extends Error {
@@ -40,7 +45,7 @@ export class TcpStream extends Duplex implements ConnectionUser {
   #finished = false;
 
   constructor(driver: Driver, connection?: Connection) {
-    super({ allowHalfOpen: true, highWaterMark: READ_BYTES });
+    super({ allowHalfOpen: true, highWaterMark: HIGH_WATER_BYTES });
     this.#driver = driver;
     this.#connection = connection;
     this.#connecting = connection === undefined || connection.state === "SYN-SENT";
