@@ -185,6 +185,12 @@ export class Driver {
 
   readonly #onTimer = (): void => {
     this.#timerAt = NEVER;
+    // Timers come before packets in a turn of the event loop: an ACK that waits in the socket since before would come too late.
+    setImmediate(this.#handleTimeout);
+  };
+
+  readonly #handleTimeout = (): void => {
+    if (this.#closed) return;
     this.stack.handleTimeout(monotonicNow());
     this.#drain();
   };
