@@ -29,6 +29,7 @@ import { fieldsOfLayer } from "../craft/fields.js";
 import { parseFlags } from "../craft/flags-text.js";
 import { parseTcpOptions } from "../craft/options-text.js";
 import { STATES, type State } from "../tcp/state.js";
+import { parseHex } from "../wire/bytes.js";
 import {
   type Action,
   type Assignment,
@@ -308,9 +309,7 @@ class Parser {
     const token = this.#next();
     if (token.kind === "string") return utf8Encode(token.text);
     if (token.kind !== "hex") this.#failAt(token, "text in quotes, or 0x and hexadecimal digits");
-    const digits = token.text.slice(2);
-    if (digits.length % 2 !== 0) this.#failAt(token, "pairs of hexadecimal digits");
-    return Uint8Array.from({ length: digits.length / 2 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
+    return parseHex(token.text) ?? this.#failAt(token, "pairs of hexadecimal digits");
   }
 
   #flags(): number {

@@ -3,6 +3,7 @@ import type { Argv } from "yargs";
 import { parseFlags } from "../craft/flags-text.js";
 import { parseIpOptions } from "../craft/ip-options-text.js";
 import { parseTcpOptions } from "../craft/options-text.js";
+import { parseHex } from "../wire/bytes.js";
 import { EXIT_HELP } from "./exit-codes.js";
 import { type PortPlan, parsePorts } from "./port-plan.js";
 import { ipAddress, oneOf, shown, wholeNumber, words } from "./values.js";
@@ -337,10 +338,9 @@ function timestamps(typed: unknown): string | undefined {
 }
 
 function hexBytes(text: string): Uint8Array {
-  const digits = text.replace(/^0x/i, "").replace(/[:\s]/g, "");
-  if (digits.length % 2 !== 0 || !/^[0-9a-f]*$/i.test(digits))
-    throw new Error(`"${shown(text)}" is not pairs of hexadecimal digits`);
-  return new Uint8Array(Buffer.from(digits, "hex"));
+  const bytes = parseHex(text);
+  if (bytes === undefined) throw new Error(`"${shown(text)}" is not pairs of hexadecimal digits`);
+  return bytes;
 }
 
 function exclusive(given: Readonly<Record<string, unknown>>, names: readonly string[]): void {

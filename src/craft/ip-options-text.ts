@@ -1,7 +1,7 @@
 /** IPv4 options (RFC 791 §3.1) as people write them: "rr", "ts", "ra", "lsrr=10.0.0.1/10.0.0.2", "nop", "eol", "0x…". */
 import { RawTcpError } from "../base/errors.js";
 import { tryParseAddress } from "../wire/address.js";
-import { putU32 } from "../wire/bytes.js";
+import { parseHex, putU32 } from "../wire/bytes.js";
 
 const FORMS = "rr[=SLOTS], ts[=SLOTS], ra, lsrr=ADDRESS[/ADDRESS…], ssrr=ADDRESS[/…], nop, eol, NUMBER=HEX, or 0xHEX for all";
 
@@ -73,10 +73,8 @@ function addresses(piece: string, value: string | undefined): Uint8Array {
 }
 
 function hexBytes(digits: string, piece: string): Uint8Array {
-  const clean = digits.replace(/[:\s]/g, "");
-  if (clean.length % 2 !== 0 || !/^[0-9a-f]*$/i.test(clean)) throw wrong(piece, "pairs of hexadecimal digits");
-  const bytes = new Uint8Array(clean.length / 2);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = Number.parseInt(clean.slice(2 * i, 2 * i + 2), 16);
+  const bytes = parseHex(digits);
+  if (bytes === undefined) throw wrong(piece, "pairs of hexadecimal digits");
   return bytes;
 }
 

@@ -3,6 +3,7 @@
  * as hexadecimal digits ("0x020405b4").
  */
 import { RawTcpError } from "../base/errors.js";
+import { parseHex } from "../wire/bytes.js";
 import { decodeTcpOptions, encodeTcpOptions, type TcpOption, tcpOptionsLength } from "../wire/tcp-options.js";
 
 /** Options, and the bytes that they are before padding. */
@@ -183,9 +184,9 @@ function numberOf(piece: string, word: string | undefined, most: number): number
 }
 
 function hexBytes(digits: string, piece: string): Uint8Array {
-  const clean = digits.replace(/^0x/i, "").replace(/[:\s]/g, "");
-  if (clean.length % 2 !== 0 || !/^[0-9a-f]*$/i.test(clean)) throw wrong(piece, "pairs of hexadecimal digits");
-  return Uint8Array.from({ length: clean.length / 2 }, (_, i) => Number.parseInt(clean.slice(2 * i, 2 * i + 2), 16));
+  const bytes = parseHex(digits);
+  if (bytes === undefined) throw wrong(piece, "pairs of hexadecimal digits");
+  return bytes;
 }
 
 function wrong(piece: string, wanted: string): RawTcpError {

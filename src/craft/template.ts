@@ -7,6 +7,7 @@
  */
 import { RawTcpError } from "../base/errors.js";
 import { utf8Encode } from "../base/utf8.js";
+import { parseHex } from "../wire/bytes.js";
 import { ETHERTYPE_VLAN } from "../wire/ethernet.js";
 import { checkField, type Field, fieldsOfLayer, findField, type Layer, showValue } from "./fields.js";
 import { parseFlags } from "./flags-text.js";
@@ -128,12 +129,10 @@ function bytesAt(path: string, value: unknown): Uint8Array {
     throw wrong(path, "is not clear", "one of text, hex, zeros");
   if (text !== undefined) return utf8Encode(typeof text === "string" ? text : showValue(text));
   if (zeros !== undefined) return new Uint8Array(wholeNumber(`${path}.zeros`, zeros, 0xffff));
-  const digits = (typeof hex === "string" || typeof hex === "number" ? String(hex) : showValue(hex))
-    .replace(/^0x/i, "")
-    .replace(/[:\s]/g, "");
-  if (digits.length % 2 !== 0 || !/^[0-9a-f]*$/i.test(digits))
-    throw wrong(`${path}.hex`, `is ${showValue(hex)}`, "pairs of hexadecimal digits");
-  return Uint8Array.from({ length: digits.length / 2 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
+  // YAML reads 0x10 and 1e3 as numbers, whose digits are no longer those that were written.
+  const bytes = typeof hex === "string" ? parseHex(hex) : undefined;
+  if (bytes === undefined) throw wrong(`${path}.hex`, `is ${showValue(hex)}`, "pairs of hexadecimal digits in quotes");
+  return bytes;
 }
 
 function wholeNumber(path: string, value: unknown, most: number): number {

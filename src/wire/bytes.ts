@@ -35,3 +35,10 @@ export function toHex(bytes: Uint8Array, separator = ""): string {
   }
   return text;
 }
+
+/** The bytes that pairs of hexadecimal digits say, with or without "0x" before and ":" or space between; undefined for anything else. */
+export function parseHex(text: string): Uint8Array | undefined {
+  const digits = text.replace(/^0x/i, "").replace(/[:\s]/g, "");
+  if (digits.length % 2 !== 0 || !/^[0-9a-f]*$/i.test(digits)) return undefined;
+  return Uint8Array.from({ length: digits.length / 2 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
+}

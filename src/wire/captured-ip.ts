@@ -11,6 +11,7 @@ import {
   isPartialFragment,
   PROTOCOL_TCP,
   parseIpPacket,
+  readIpv4Fields,
 } from "./ip-packet.js";
 
 /** As `IpProblem`; and that the capture ends before the transport header can be found. */
@@ -54,14 +55,7 @@ function parseV4(
   if (totalLength < headerLength || totalLength > wireLength) return problem;
   const fragment = getU16(bytes, offset + 6);
   if ((fragment & 0x3fff) !== 0) return "IP fragment";
-  packet.version = 4;
-  packet.tos = bytes[offset + 1]!;
-  packet.id = getU16(bytes, offset + 4);
-  packet.dontFragment = (fragment & 0x4000) !== 0;
-  packet.ttl = bytes[offset + 8]!;
-  packet.protocol = bytes[offset + 9]!;
-  packet.source.read(4, bytes, offset + 12);
-  packet.destination.read(4, bytes, offset + 16);
+  readIpv4Fields(packet, bytes, offset);
   packet.payloadOffset = offset + headerLength;
   packet.payloadLength = totalLength - headerLength;
   return "";

@@ -61,17 +61,22 @@ function parseIpv4(packet: IpPacket, bytes: Uint8Array, offset: number, length: 
   if (verify && fold(addBytes(0, bytes, offset, headerLength)) !== 0xffff) return "bad IP header checksum";
   const fragment = getU16(bytes, offset + 6);
   if ((fragment & 0x3fff) !== 0) return "IP fragment";
+  readIpv4Fields(packet, bytes, offset);
+  packet.payloadOffset = offset + headerLength;
+  packet.payloadLength = totalLength - headerLength;
+  return "";
+}
+
+/** Takes what a whole IPv4 header says, lengths aside; the caller has checked that it is there. */
+export function readIpv4Fields(packet: IpPacket, bytes: Uint8Array, offset: number): void {
   packet.version = 4;
   packet.tos = bytes[offset + 1]!;
   packet.id = getU16(bytes, offset + 4);
-  packet.dontFragment = (fragment & 0x4000) !== 0;
+  packet.dontFragment = (bytes[offset + 6]! & 0x40) !== 0;
   packet.ttl = bytes[offset + 8]!;
   packet.protocol = bytes[offset + 9]!;
   packet.source.read(4, bytes, offset + 12);
   packet.destination.read(4, bytes, offset + 16);
-  packet.payloadOffset = offset + headerLength;
-  packet.payloadLength = totalLength - headerLength;
-  return "";
 }
 
 const HOP_BY_HOP = 0;

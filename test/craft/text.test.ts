@@ -138,6 +138,7 @@ describe("template", () => {
     [{ tcp: { destinationPort: [] } }, "tcp.destinationPort is an empty list: expected at least one value"],
     [{ tcp: { options: "bogus" } }, 'tcp.options: TCP option "bogus": expected one of'],
     [{ payload: { hex: "abc" } }, 'payload.hex is "abc": expected pairs of hexadecimal digits'],
+    [{ payload: { hex: 16 } }, "payload.hex is 16: expected pairs of hexadecimal digits in quotes"],
     [
       { ipv6: { extensions: [{ body: "x" }] } },
       "ipv6.extensions[0].protocol is undefined: expected a whole number from 0 to 255",
