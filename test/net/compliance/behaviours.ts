@@ -1,0 +1,7 @@
+/** Every behaviour of the suite. */
+import connect from "./connect.js";
+import type { Behaviour } from "./harness.js";
+
+export const behaviours: Readonly<Record<string, Behaviour>> = {
+  connect,
+};
