@@ -12,12 +12,14 @@ import type { Connection } from "../tcp/connection.js";
 import type { ConnectionEvent } from "../tcp/events.js";
 import { OutgoingPacket } from "../tcp/outgoing-packet.js";
 import type { PacketDevice } from "../wire/packet-device.js";
-import { monotonicNow } from "./clock.js";
+import { type Clock, type ClockTimer, MONOTONIC_CLOCK } from "./clock.js";
 import { SystemRandom } from "./entropy.js";
 
 /** Told of the events of one connection; stands in `connection.context`. */
 export interface ConnectionUser {
   onEvent(event: ConnectionEvent): void;
+  /** An active OPEN has found its port; its SYN has not gone yet. */
+  onOpen?(connection: Connection): void;
 }
 
 /** Told that connections wait to be accepted; stands in `listener.context`. */
@@ -29,6 +31,8 @@ export interface DriverOptions extends Omit<StackConfig, "random"> {
   readonly device: PacketDevice;
   /** Default: the system's randomness. */
   readonly random?: Random;
+  /** Default: real time. */
+  readonly clock?: Clock;
 }
 
 export class Driver {
@@ -37,36 +41,40 @@ export class Driver {
   /** Packets that the device did not take. */
   refusedPackets = 0;
   readonly #out = new OutgoingPacket();
-  #timer: NodeJS.Timeout | undefined;
+  readonly #clock: Clock;
+  #timer: ClockTimer | undefined;
   #timerAt: Micros = NEVER;
   #draining = false;
   #drainQueued = false;
+  #eventsQueued = false;
   #portChanges = 0;
   #closed = false;
   #keepAlive = true;
   #idleWaiters: (() => void)[] = [];
 
   constructor(options: DriverOptions) {
-    const { device, random = new SystemRandom(), ...config } = options;
+    const { device, random = new SystemRandom(), clock = MONOTONIC_CLOCK, ...config } = options;
     this.device = device;
+    this.#clock = clock;
     this.stack = new Stack({ timestampKey: readBootId(), ...config, random });
     this.stack.onWake = () => this.#queueDrain();
     device.start(
-      (bytes, offset, length) => this.stack.receive(bytes, offset, length, monotonicNow()),
+      (bytes, offset, length) => this.stack.receive(bytes, offset, length, clock.now()),
       () => this.#drain(),
     );
   }
 
   /** Microseconds on the clock that the connections of this driver live by. */
   now(): Micros {
-    return monotonicNow();
+    return this.#clock.now();
   }
 
-  /** Active OPEN. The SYN goes out before this returns. Throws what `Stack.connect` throws. */
+  /** Active OPEN. The SYN goes out before this returns, unless it is called by an event's user. Throws what `Stack.connect` throws. */
   connect(options: ConnectOptions, user: ConnectionUser): Connection {
     const connection = this.stack.connect(options, this.now());
     connection.context = user;
-    this.#drain();
+    user.onOpen?.(connection);
+    this.#sendDue();
     return connection;
   }
 
@@ -82,8 +90,7 @@ export class Driver {
   setRef(keepAlive: boolean): void {
     this.#keepAlive = keepAlive;
     this.device.setRef(keepAlive);
-    if (keepAlive) this.#timer?.ref();
-    else this.#timer?.unref();
+    this.#timer?.setRef(keepAlive);
   }
 
   /** Resolves when no connection is left: every close is done and TIME-WAIT over. */
@@ -100,12 +107,28 @@ export class Driver {
     // Called by an event's handler: the drain that told it goes on, but later than the device lives.
     if (this.#draining) this.#transmit();
     else this.#drain();
+    this.#end();
+  }
+
+  /**
+   * Leaves without a RST: what is open is CLOSEd, all that may be sent at once is sent, and the device is freed. For the end of a
+   * process, whose peers get what the kernel would have sent them, as far as their windows allow.
+   */
+  leave(): void {
+    if (this.#closed) return;
+    for (const connection of [...this.stack.connections()]) connection.close(this.now());
+    this.#setPorts();
+    this.#transmit();
+    this.#end();
+  }
+
+  #end(): void {
     this.#closed = true;
-    clearTimeout(this.#timer);
+    this.#timer?.stop();
     this.device.close();
   }
 
-  /** User calls of one turn of the event loop are sent together at its end. */
+  /** User calls of one turn of the event loop are sent together at its end; events that come of them are told in the next. */
   #queueDrain(): void {
     if (this.#draining || this.#drainQueued) return;
     this.#drainQueued = true;
@@ -114,6 +137,29 @@ export class Driver {
 
   readonly #runQueuedDrain = (): void => {
     this.#drainQueued = false;
+    this.#sendDue();
+  };
+
+  /** Sends what user calls have made due. No event is told from within a user's call. */
+  #sendDue(): void {
+    if (this.#draining || this.#closed) return;
+    this.#setPorts();
+    this.#transmit();
+    this.#setPorts();
+    this.#setTimer();
+    if (this.stack.hasEvents) this.#queueEvents();
+    this.#tellIdle();
+  }
+
+  #queueEvents(): void {
+    if (this.#eventsQueued) return;
+    this.#eventsQueued = true;
+    const turn = setImmediate(this.#runQueuedEvents);
+    if (!this.#keepAlive) turn.unref();
+  }
+
+  readonly #runQueuedEvents = (): void => {
+    this.#eventsQueued = false;
     this.#drain();
   };
 
@@ -124,26 +170,33 @@ export class Driver {
   #drain(): void {
     if (this.#draining || this.#closed) return;
     this.#draining = true;
+    let isDone = false;
     try {
       do {
         this.#tellEvents();
         this.#setPorts();
         this.#transmit();
       } while (this.#tellEvents());
+      isDone = true;
     } finally {
       this.#draining = false;
+      // A user's handler has thrown: that is for whoever catches it, and the others get what is theirs.
+      if (!isDone) this.#queueEvents();
     }
     this.#setPorts();
     this.#setTimer();
-    if (this.#idleWaiters.length > 0 && this.stack.connectionCount === 0) {
-      for (const resolve of this.#idleWaiters.splice(0)) resolve();
-    }
+    this.#tellIdle();
+  }
+
+  #tellIdle(): void {
+    if (this.#idleWaiters.length === 0 || this.stack.connectionCount > 0) return;
+    for (const resolve of this.#idleWaiters.splice(0)) resolve();
   }
 
   #transmit(): void {
     const { stack, device } = this;
     const out = this.#out;
-    const now = monotonicNow();
+    const now = this.#clock.now();
     while (stack.pollTransmit(now, out)) {
       if (!device.send(out.bytes, 0, out.length, out.note)) this.refusedPackets++;
     }
@@ -176,22 +229,22 @@ export class Driver {
     const at = this.stack.nextTimeout();
     // An earlier wake-up does no harm: it finds nothing due and sets the next. So a timer that moves later costs nothing.
     if (at >= this.#timerAt) return;
-    clearTimeout(this.#timer);
+    this.#timer?.stop();
     this.#timerAt = at;
-    const delayMs = Math.max(0, Math.ceil((at - monotonicNow()) / 1000));
-    this.#timer = setTimeout(this.#onTimer, Math.min(delayMs, 0x7fffffff));
-    if (!this.#keepAlive) this.#timer.unref();
+    this.#timer = this.#clock.startTimer(at, this.#onTimer);
+    if (!this.#keepAlive) this.#timer.setRef(false);
   }
 
   readonly #onTimer = (): void => {
     this.#timerAt = NEVER;
     // Timers come before packets in a turn of the event loop: an ACK that waits in the socket since before would come too late.
-    setImmediate(this.#handleTimeout);
+    const turn = setImmediate(this.#handleTimeout);
+    if (!this.#keepAlive) turn.unref();
   };
 
   readonly #handleTimeout = (): void => {
     if (this.#closed) return;
-    this.stack.handleTimeout(monotonicNow());
+    this.stack.handleTimeout(this.#clock.now());
     this.#drain();
   };
 }

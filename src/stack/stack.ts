@@ -251,6 +251,11 @@ export class Stack implements ListenerHost {
     return false;
   }
 
+  /** Whether `pollEventful` has something to give. */
+  get hasEvents(): boolean {
+    return this.#eventful.length > 0;
+  }
+
   /** The next connection with events, or listener with connections to accept; undefined when there is none. */
   pollEventful(): Connection | Listener | undefined {
     const next = this.#eventful.shift();
