@@ -9,9 +9,9 @@ function simulated(): Net {
   return createNet(simulatedStack({ seed: 1 })) as unknown as Net;
 }
 
-const real = simulated();
+const ours = simulated();
 
 export const WORLDS: readonly World[] = [
   { name: "node:net", client: net, server: net, host: "127.0.0.1" },
-  { name: "simulated", client: real, server: real, host: "127.0.0.1" },
+  { name: "simulated", client: ours, server: ours, host: "127.0.0.1" },
 ];
