@@ -42,3 +42,21 @@ export abstract class HandleShape extends JSStream {
     return this.writeBuffer(request, Buffer.from(text, "utf16le"));
   }
 }
+
+/** What `writev` is given: buffers, or pairs of a chunk and its encoding. */
+export function buffersOf(chunks: unknown[], allBuffers: boolean): Uint8Array[] {
+  if (allBuffers) return chunks as Uint8Array[];
+  const buffers: Uint8Array[] = [];
+  for (let i = 0; i < chunks.length; i += 2) {
+    const chunk = chunks[i] as Uint8Array | string;
+    buffers.push(typeof chunk === "string" ? Buffer.from(chunk, chunks[i + 1] as BufferEncoding) : chunk);
+  }
+  return buffers;
+}
+
+/** Bytes of all. */
+export function totalOf(buffers: readonly Uint8Array[]): number {
+  let total = 0;
+  for (const buffer of buffers) total += buffer.length;
+  return total;
+}

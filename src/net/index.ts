@@ -8,17 +8,15 @@
  * The default stack is live, over raw sockets; `{ stack: simulated }` stays inside the process.
  */
 import nodeNet from "node:net";
-import type { BendRule } from "../bend/ast.js";
-import { parseBend } from "../bend/parser.js";
-import type { DropEvent, SegmentEvent, StateEvent, TimerEvent } from "../observe/events.js";
-import type { TcpInfo } from "../tcp/info.js";
 import { notTcp } from "./errors.js";
 import { normalizeArgs } from "./internals.js";
 import { NetStack } from "./net-stack.js";
-import { handleOf, installServer, installSocket, withHandle } from "./sockets.js";
+import { extendSockets, type Socket as OurSocket } from "./socket-extras.js";
+import { installServer, installSocket } from "./sockets.js";
 import { liveStack, simulatedStack } from "./stacks.js";
 
 export { NetStack, type NetStatistics } from "./net-stack.js";
+export type { Socket as RawTcpSocket } from "./socket-extras.js";
 export { type LiveStackOptions, liveStack, type SimulatedStackOptions, type StackChoices, simulatedStack } from "./stacks.js";
 
 /** The option that Node does not have. */
@@ -27,46 +25,24 @@ export interface StackOption {
   readonly stack?: NetStack;
 }
 
-/** Events that Node does not have. */
-interface OurEvents {
-  on(event: "segment", listener: (segment: SegmentEvent) => void): this;
-  on(event: "state", listener: (change: StateEvent) => void): this;
-  on(event: "timer", listener: (timer: TimerEvent) => void): this;
-  on(event: "drop", listener: (drop: DropEvent) => void): this;
-}
-
-/** Node's socket, and what only a TCP of one's own can offer. */
-export type Socket = nodeNet.Socket &
-  OurEvents & {
-    /** Linux's tcp_info of the connection; undefined before OPEN. */
-    info(): TcpInfo | undefined;
-    /** Rules that bend this connection's segments, `bend/parser.ts`; from the SYN on if it is not open yet. Throws BendSyntaxError. */
-    bend(rules: string | readonly BendRule[]): Socket;
-    /** ABORT (RFC 9293 §3.10.5): RST at once. The same as `resetAndDestroy`. */
-    abort(): Socket;
-  };
-
 /** `node:net`, with our option wherever options are taken. */
 export type Net = Omit<typeof nodeNet, "Socket" | "Stream" | "connect" | "createConnection" | "createServer"> & {
   readonly Socket: {
-    new (options?: nodeNet.SocketConstructorOpts & StackOption): Socket;
-    (options?: nodeNet.SocketConstructorOpts & StackOption): Socket;
-    readonly prototype: Socket;
+    new (options?: nodeNet.SocketConstructorOpts & StackOption): OurSocket;
+    (options?: nodeNet.SocketConstructorOpts & StackOption): OurSocket;
+    readonly prototype: OurSocket;
   };
   readonly Stream: Net["Socket"];
-  connect(options: nodeNet.NetConnectOpts & StackOption, connectionListener?: () => void): Socket;
-  connect(port: number, host?: string, connectionListener?: () => void): Socket;
-  connect(port: number, connectionListener: () => void): Socket;
+  connect(options: nodeNet.NetConnectOpts & StackOption, connectionListener?: () => void): OurSocket;
+  connect(port: number, host?: string, connectionListener?: () => void): OurSocket;
+  connect(port: number, connectionListener: () => void): OurSocket;
   readonly createConnection: Net["connect"];
-  createServer(connectionListener?: (socket: Socket) => void): nodeNet.Server;
-  createServer(options?: nodeNet.ServerOpts & StackOption, connectionListener?: (socket: Socket) => void): nodeNet.Server;
+  createServer(connectionListener?: (socket: OurSocket) => void): nodeNet.Server;
+  createServer(options?: nodeNet.ServerOpts & StackOption, connectionListener?: (socket: OurSocket) => void): nodeNet.Server;
 };
 
 /** Where sockets and servers keep the stack that they were given. */
 const kStack = Symbol("rawtcp.stack");
-/** Events that the engine has to be asked for. */
-const WATCHED: ReadonlySet<unknown> = new Set(["segment", "state", "timer", "drop"]);
-const WATCH_METHODS = ["on", "addListener", "once", "prependListener", "prependOnceListener"] as const;
 
 type Given = { [kStack]?: NetStack };
 type Constructor = { (...args: unknown[]): unknown; prototype: object };
@@ -85,7 +61,7 @@ export function createNet(stack: NetStack): Net {
     return (options as StackOption).stack ?? (socket as Given)[kStack] ?? stack;
   });
   refusePipes(Socket.prototype);
-  extend(Socket.prototype);
+  extendSockets(Socket.prototype);
 
   function Server(this: unknown, ...args: unknown[]): unknown {
     if (!(this instanceof (Server as unknown as Constructor))) return Reflect.construct(Server, args);
@@ -118,9 +94,9 @@ export function createNet(stack: NetStack): Net {
 }
 
 /** Node's constructors are functions, so that other functions can inherit from them by `call`. */
-function inherit(constructor: { prototype: object }, base: { prototype: object }): void {
-  Object.setPrototypeOf(constructor.prototype, base.prototype);
-  Object.setPrototypeOf(constructor, base);
+function inherit(derived: { prototype: object }, base: { prototype: object }): void {
+  Object.setPrototypeOf(derived.prototype, base.prototype);
+  Object.setPrototypeOf(derived, base);
 }
 
 function keepStack(target: unknown, options: StackOption | undefined): void {
@@ -157,46 +133,6 @@ function refuseListening(prototype: object): void {
       return Reflect.apply(listen, this, args);
     },
   });
-}
-
-/** What Node does not have. */
-function extend(prototype: object): void {
-  const methods: Record<string, (this: nodeNet.Socket, ...args: never[]) => unknown> = {
-    info() {
-      const handle = handleOf(this);
-      return handle?.connection?.info(handle.stack.session.driver.now());
-    },
-    bend(rules: string | readonly BendRule[]) {
-      const parsed = typeof rules === "string" ? parseBend(rules) : rules;
-      withHandle(this, (handle) => handle.bend(parsed));
-      return this;
-    },
-    abort() {
-      return this.resetAndDestroy();
-    },
-  };
-  const events = nodeNet.Socket.prototype as unknown as Record<string, (...args: unknown[]) => unknown>;
-  for (const name of WATCH_METHODS) {
-    const add = events[name];
-    methods[name] = function addWatched(this: nodeNet.Socket, ...args: unknown[]): unknown {
-      if (WATCHED.has(args[0])) watch(this);
-      return Reflect.apply(add as (...args: unknown[]) => unknown, this, args);
-    };
-  }
-  for (const [name, value] of Object.entries(methods))
-    Object.defineProperty(prototype, name, { value, configurable: true, writable: true });
-}
-
-const watched = new WeakSet<nodeNet.Socket>();
-
-function watch(socket: nodeNet.Socket): void {
-  if (watched.has(socket)) return;
-  watched.add(socket);
-  withHandle(socket, (handle) =>
-    handle.watch((event) => {
-      if (WATCHED.has(event.type)) socket.emit(event.type, event);
-    }),
-  );
 }
 
 /** The stack of this module: live, over raw sockets, opened by the first socket. */

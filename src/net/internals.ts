@@ -79,6 +79,11 @@ function findSymbols(): { ownerSymbol: symbol; kReinitializeHandle: symbol } {
   return { ownerSymbol: owner, kReinitializeHandle: reinitialize };
 }
 
+/** The socket or server whose handle this is. */
+export function ownerOf(handle: object): { readonly _handle?: unknown; destroy?(error: unknown): void } | undefined {
+  return Reflect.get(handle, ownerSymbol) as ReturnType<typeof ownerOf>;
+}
+
 /** What a socket keeps under Node's own names. */
 export interface SocketInternals {
   _handle: object | null;

@@ -57,9 +57,13 @@ export class NetStack {
     return session;
   }
 
-  /** Whether it was used. */
   get isOpen(): boolean {
     return this.#session !== undefined;
+  }
+
+  /** Whether it was ever opened. */
+  get isUsed(): boolean {
+    return this.isOpen || this.#closed;
   }
 
   /** Aborts what is open and frees the stack; sockets fail from now on. Later calls do nothing. */

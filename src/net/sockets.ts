@@ -3,7 +3,7 @@
  * of the kernel. All else is Node's.
  */
 import net from "node:net";
-import { type JsStream, kReinitializeHandle, normalizeArgs, ownerSymbol, type SocketInternals, TCP } from "./internals.js";
+import { type JsStream, kReinitializeHandle, normalizeArgs, ownerOf, type SocketInternals, TCP } from "./internals.js";
 import type { NetStack } from "./net-stack.js";
 import { TcpHandle } from "./tcp-handle.js";
 
@@ -147,7 +147,7 @@ function tellSockets(handle: TcpHandle, onSocket: (socket: net.Socket) => void):
   handle.onclient = (client) => {
     // A handle learns its socket when the socket sets itself up.
     client.onowner = () => {
-      const owner: unknown = Reflect.get(client, ownerSymbol);
+      const owner = ownerOf(client);
       if (owner instanceof net.Socket) onSocket(owner);
     };
   };

@@ -11,14 +11,14 @@ import type { ConnectionEvent } from "../tcp/events.js";
 import type { IpAddress } from "../wire/address.js";
 import { Binding } from "./binding.js";
 import { codeOf } from "./errors.js";
-import { HandleShape } from "./handle-shape.js";
+import { buffersOf, HandleShape, totalOf } from "./handle-shape.js";
 import {
   constants,
   errnoOf,
   JSStream,
   kBytesWritten,
   kLastWriteWasAsync,
-  ownerSymbol,
+  ownerOf,
   type Request,
   runTicks,
   streamBaseState,
@@ -211,7 +211,8 @@ export class TcpHandle extends HandleShape implements ConnectionUser, ListenerUs
       const path = session.pathTo(remote);
       if (port === 0) {
         // Nobody can listen there. Note: Linux does the same.
-        this.#begin(request);
+        this.#connecting = request;
+        this.#updateUse();
         this.#stack.later(() => this.#finishConnect("ECONNREFUSED"));
         return 0;
       }
@@ -228,14 +229,10 @@ export class TcpHandle extends HandleShape implements ConnectionUser, ListenerUs
       } finally {
         binding?.release();
       }
-      this.#begin(request);
+      this.#connecting = request;
+      this.#updateUse();
       return 0;
     });
-  }
-
-  #begin(request: Request): void {
-    this.#connecting = request;
-    this.#updateUse();
   }
 
   /** @internal */
@@ -385,22 +382,13 @@ export class TcpHandle extends HandleShape implements ConnectionUser, ListenerUs
   }
 
   writev(request: Request, chunks: unknown[], allBuffers: boolean): number {
-    const buffers: Uint8Array[] = [];
-    let total = 0;
-    for (let i = 0; i < chunks.length; i += allBuffers ? 1 : 2) {
-      const chunk = chunks[i] as Uint8Array | string;
-      const bytes = typeof chunk === "string" ? Buffer.from(chunk, chunks[i + 1] as BufferEncoding) : chunk;
-      total += bytes.length;
-      buffers.push(bytes);
-    }
-    return this.#write(request, buffers, total, false);
+    const buffers = buffersOf(chunks, allBuffers);
+    return this.#write(request, buffers, totalOf(buffers), false);
   }
 
   /** @internal Called by the C++ stream, with copies. */
   onwrite(request: Request, buffers: Uint8Array[]): number {
-    let total = 0;
-    for (const buffer of buffers) total += buffer.length;
-    return this.#write(request, buffers, total, true);
+    return this.#write(request, buffers, totalOf(buffers), true);
   }
 
   #write(request: Request, chunks: readonly Uint8Array[], total: number, isNative: boolean): number {
@@ -523,7 +511,7 @@ export class TcpHandle extends HandleShape implements ConnectionUser, ListenerUs
   onEvent(event: ConnectionEvent): void {
     switch (event) {
       case "established":
-        this.#stack.statistics.opened++;
+        if (this.#connecting !== undefined) this.#stack.statistics.opened++;
         this.#finishConnect(undefined);
         break;
       case "readable":
@@ -607,9 +595,4 @@ export class TcpHandle extends HandleShape implements ConnectionUser, ListenerUs
       return 0;
     }
   }
-}
-
-/** The socket or server whose handle this is. */
-function ownerOf(handle: TcpHandle): { readonly _handle?: unknown; destroy?(error: unknown): void } | undefined {
-  return Reflect.get(handle, ownerSymbol) as ReturnType<typeof ownerOf>;
 }

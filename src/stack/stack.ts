@@ -153,8 +153,7 @@ export class Stack implements ListenerHost {
 
   /** Passive OPEN that stays. Throws RawTcpError `EADDRINUSE`, `EINVAL` (port out of range, a bad Fast Open key), or what the port holder throws. */
   listen(options: ListenOptions): Listener {
-    const { address } = options;
-    const { fastOpenKey } = options;
+    const { address, fastOpenKey } = options;
     const cookies = fastOpenKey && FastOpenCookies.withKeys(this.#config.random, fastOpenKey);
     let port = options.port ?? 0;
     let portKey: string;
@@ -269,8 +268,8 @@ export class Stack implements ListenerHost {
   /** @internal */
   accepted(connection: Connection): void {
     const { local, localPort, remote, remotePort } = connection.tcb;
-    const found = this.#table.find(local, localPort, remote, remotePort);
     // One that ended in the accept queue is in no table any more, but its user is to learn what became of it.
+    const found = this.#table.find(local, localPort, remote, remotePort);
     const entry = found?.connection === connection ? found : new Entry(connection, undefined, "");
     entry.embryonic = false;
     entry.listener = undefined;
@@ -511,12 +510,9 @@ export class Stack implements ListenerHost {
   #isOurs(address: IpAddress): boolean {
     return this.#config.addresses?.some((ours) => ours.equals(address)) ?? true;
   }
-
   #schedule(entry: Entry): void {
-    if (entry.queued || entry.removed) {
-      // A connection that is gone may still have events for its user (read after the end frees its buffer, and no more).
-      return;
-    }
+    // A connection that is gone may still have events for its user (read after the end frees its buffer, and no more).
+    if (entry.queued || entry.removed) return;
     entry.queued = true;
     this.#ready.push(entry);
   }
