@@ -80,10 +80,7 @@ function openKoffiBackend(): RawBackend {
       const sent = sendto(fd, offset === 0 ? bytes : bytes.subarray(offset, offset + length), length, 0, destination);
       return sent < 0 ? errnoName(-sent) : "";
     },
-    receive(into) {
-      const received = recv(fd, into, MSG_DONTWAIT);
-      return received > 0 ? received : 0;
-    },
+    receive: (into) => receiveFrom(fd, into),
     watch(onReadable) {
       watching = watchReadable(fd, onReadable);
       watching.setRef(keepAlive);
@@ -99,11 +96,15 @@ function openKoffiBackend(): RawBackend {
   };
 }
 
+function receiveFrom(fd: number, into: Uint8Array): number {
+  const received = recv(fd, into, MSG_DONTWAIT);
+  return received > 0 ? received : 0;
+}
+
 // ------------------------------------------------------------------------------------------------------ raw-socket
 
 /** The part of raw-socket 1.8 that is used. `wrap` is not documented, hence optional. */
 interface AddonWrap {
-  recv(into: Uint8Array, onPacket: (into: Uint8Array, length: number, source: string) => void): void;
   send(bytes: Uint8Array, offset: number, length: number, address: string, onSent: (length: number) => void): void;
   getOption(level: number, option: number, value: Uint8Array, length: number): number;
 }
@@ -151,10 +152,6 @@ function openAddonBackend(addon: Addon): RawBackend {
   }
   setCloseOnExec(fd); // the add-on does not, and whoever has it reads and sends any packet
   setsockopt(fd, IPPROTO_IP, IP_HDRINCL, 1);
-  let received = 0;
-  const noteLength = (_into: Uint8Array, length: number) => {
-    received = length;
-  };
   const noteSent = () => {};
   // A string a packet for the destination would be garbage: the text of the last one is kept.
   let addressWord = -1;
@@ -206,13 +203,8 @@ function openAddonBackend(addon: Addon): RawBackend {
       }
     },
     receive(into) {
-      received = 0;
-      try {
-        if (isOpen) wrap.recv(into, noteLength);
-      } catch {
-        // EAGAIN: the add-on throws when there is no packet.
-      }
-      return received;
+      // Not the add-on's own recv: it throws when there is no packet, which ends every batch and costs 3 µs where recv(2) takes 0.5.
+      return isOpen ? receiveFrom(fd, into) : 0;
     },
     watch(onReadable) {
       onReady = onReadable;

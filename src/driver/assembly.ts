@@ -11,6 +11,7 @@ import { PcapngTap } from "../device/pcapng-tap.js";
 import { PeerWatch } from "../device/peer-watch.js";
 import { SwitchedTracer } from "../device/switched-tracer.js";
 import { traceDevice } from "../device/tracer.js";
+import { keepFreedMemory } from "../kernel/allocator.js";
 import { isOwnAddress } from "../kernel/interfaces.js";
 import { createPeerObserver } from "../kernel/peer-state.js";
 import type { HeldPort, PortGuard } from "../kernel/port-guard.js";
@@ -131,6 +132,7 @@ export function assemble(options: AssemblyOptions, parts: Parts): Assembled {
   }
   const observer = events === undefined ? undefined : traceConnections(events, start);
   const watching = traceConnections(tellWatcher, start);
+  if (guard !== undefined) keepFreedMemory();
   const opened = new Driver({
     ...parts.stack,
     device,

@@ -233,6 +233,16 @@ export function ifNameToIndex(name: string): number {
   return libc().if_nametoindex(name);
 }
 
+/** mallopt(3) of glibc; false where it is refused, or where there is no such function (musl). Never throws. */
+export function mallopt(parameter: number, value: number): boolean {
+  try {
+    const call = loadKoffi().load(null).func("int mallopt(int, int)") as (parameter: number, value: number) => number;
+    return call(parameter, value) === 1;
+  } catch {
+    return false;
+  }
+}
+
 /** The memory address of an array's first byte. The array must stay referenced for as long as the kernel uses it. */
 export function addressOf(bytes: Uint8Array): bigint {
   return loadKoffi().address(bytes);

@@ -7,11 +7,8 @@ import type { ConnectOptions } from "../stack/stack.js";
 import type { Connection } from "../tcp/connection.js";
 import type { ConnectionEvent, Failure } from "../tcp/events.js";
 
-/**
- * The most that one "data" event brings. Larger memory is mapped and unmapped by the allocator for each event, and every page of it
- * faults: with 256 KiB that cost more than the copy.
- */
-const READ_BYTES = 32 * 1024;
+/** The most that one "data" event brings: as Node's own sockets have it. Larger pieces fall out of the caches before they are read. */
+const READ_BYTES = 64 * 1024;
 /** Bytes that are buffered in either direction before the other side is asked to wait. */
 const HIGH_WATER_BYTES = 256 * 1024;
 
