@@ -8,6 +8,7 @@ import { EXIT, EXIT_HELP, judge } from "./exit-codes.js";
 import { explainOptions } from "./explain-options.js";
 import { connectOptions, demoOptions, doctorOptions, flagMisuse, gatherBends, listenOptions, PARSER } from "./options.js";
 import { tell } from "./output.js";
+import { programOptions } from "./program-options.js";
 import { sendOptions } from "./send-options.js";
 
 /** Sets the exit code when a command is done; the process ends by itself once nothing is left open. */
@@ -44,7 +45,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exitCode = EXIT.failure;
 });
 
-const words = gatherBends(hideBin(process.argv));
+const { own: words, program } = splitProgram(gatherBends(hideBin(process.argv)));
 const cli = yargs(words)
   .scriptName("rawtcp")
   .usage(
@@ -74,11 +75,14 @@ const cli = yargs(words)
     explainOptions,
     async (argv) => finish((await import("./explain.js")).explain(argv)),
   )
+  .command("run", "run a program of Node whose TCP is ours: rawtcp run [options] -- node app.js", programOptions, async (argv) =>
+    finish((await import("./run-program.js")).runProgram(argv, program)),
+  )
   .command("doctor", "check rights, add-ons, port guard, capture, MTU and offloads", doctorOptions, async (argv) =>
     finish((await import("./doctor.js")).doctor(argv)),
   )
   .completion("completion", "print a completion script: rawtcp completion >> ~/.bashrc")
-  .demandCommand(1, "which command: demo, connect, listen, send, capture, explain or doctor?")
+  .demandCommand(1, "which command: demo, connect, listen, send, capture, explain, run or doctor?")
   .recommendCommands()
   .strict()
   .parserConfiguration(PARSER)
@@ -108,9 +112,15 @@ await cli.parseAsync();
 
 function failUsage(message: string): never {
   const [command = ""] = words;
-  const isCommand = ["demo", "connect", "listen", "send", "capture", "explain", "doctor"].includes(command);
+  const isCommand = ["demo", "connect", "listen", "send", "capture", "explain", "run", "doctor"].includes(command);
   tell(`${message} (see ${isCommand ? `rawtcp ${command} --help` : "rawtcp --help"})`);
   process.exit(EXIT.usage);
+}
+
+/** What stands behind -- is the program of `run`, and none of our business. */
+function splitProgram(typed: readonly string[]): { own: readonly string[]; program: readonly string[] } {
+  const at = typed[0] === "run" ? typed.indexOf("--") : -1;
+  return at < 0 ? { own: typed, program: [] } : { own: typed.slice(0, at), program: typed.slice(at + 1) };
 }
 
 /** yargs names unknown options without their dashes. */

@@ -98,7 +98,7 @@ export const PARSER = {
   "parse-positional-numbers": false,
 };
 
-const GUARDS: readonly GuardMethod[] = ["bpf", "nft", "iptables", "none"];
+export const GUARDS: readonly GuardMethod[] = ["bpf", "nft", "iptables", "none"];
 const LINKS: readonly LinkKind[] = ["raw", "pcap"];
 const CHECKSUMS: readonly ChecksumPolicy[] = ["strict", "partial-ok", "off"];
 const LOGS: readonly LogKind[] = ["ladder", "text"];
@@ -251,7 +251,7 @@ export function doctorOptions(argv: Argv): Argv<DoctorOptions> {
 
 /** Options without a value; yargs would take `--json=nonsense` for false without a word. */
 const FLAGS =
-  "half-close abort echo keep fast-open sack json nano quiet timestamps window-scaling nagle allow-remote help version".split(
+  "half-close abort echo keep fast-open sack json nano quiet timestamps window-scaling nagle allow-remote simulated help version".split(
     " ",
   );
 
@@ -418,7 +418,7 @@ function withCommonOptions<T>(argv: Argv<T>): Argv<T & CommonOptions> {
   return common as unknown as Argv<T & CommonOptions>;
 }
 
-function bendRules(typed: unknown): BendRule[] {
+export function bendRules(typed: unknown): BendRule[] {
   if (typed === undefined) return [];
   try {
     return parseBend(String(typed));
@@ -427,7 +427,7 @@ function bendRules(typed: unknown): BendRule[] {
   }
 }
 
-function bendFile(typed: unknown): BendRule[] {
+export function bendFile(typed: unknown): BendRule[] {
   if (typed === undefined) return [];
   try {
     return parseBend(readFileSync(String(typed), "utf8"));

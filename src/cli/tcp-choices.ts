@@ -84,11 +84,19 @@ export function withTcpChoices<T>(argv: Argv<T>, group: string): Argv<T & TcpCho
 
 /** The part of the choices that a connection is made with: the profile, and over it what was asked for by name. */
 export function configOfChoices(options: TcpChoices): Partial<ConnectionConfig> {
-  const { profile, congestion, ecn, sack, keepAlive, userTimeout, sendBuffer, ttl, tos } = options;
+  const { profile, congestion } = options;
   return {
     ...profileByName(profile),
-    ...(sack ? {} : { sack }),
     ...(congestion === undefined ? {} : { congestion: congestionByName(congestion) }),
+    ...settingsOfChoices(options),
+  };
+}
+
+/** What was asked for by name beside profile and congestion control: numbers and words, which can be handed to another process. */
+export function settingsOfChoices(options: TcpChoices): Partial<ConnectionConfig> {
+  const { ecn, sack, keepAlive, userTimeout, sendBuffer, ttl, tos } = options;
+  return {
+    ...(sack ? {} : { sack }),
     ...(ecn === undefined ? {} : { ecn }),
     ...(keepAlive === undefined ? {} : { keepAlive: true, keepAliveIdleUs: micros(keepAlive) }),
     ...(userTimeout === undefined ? {} : { userTimeoutUs: micros(userTimeout) }),

@@ -11,6 +11,7 @@ import {
   writeEnhancedPacket,
 } from "../pcapng/writer.js";
 import type { PacketDevice, PacketHandler } from "../wire/packet-device.js";
+import type { PacketMatch } from "./fault-injector.js";
 
 export interface PcapngTapOptions {
   /** Takes the next bytes of the file. They are the receiver's to keep. What it throws comes out of `send`, of the packet handler, or of `close`. */
@@ -31,6 +32,8 @@ export interface PcapngTapOptions {
    * ends with a write in either case; so do `flush` and `close`.
    */
   readonly bufferBytes?: number;
+  /** Whether a packet that comes in was recorded on its way out: both ends of its connection are ours. Never when left out. */
+  readonly isEcho?: PacketMatch;
 }
 
 /** Records what passes. The file begins when the tap is made and is complete after `close`. */
@@ -39,6 +42,7 @@ export class PcapngTap implements PacketDevice {
   readonly #write: (bytes: Uint8Array) => void;
   readonly #nowNs: () => bigint;
   readonly #bufferBytes: number;
+  readonly #isEcho: PacketMatch | undefined;
   readonly #startNs: bigint;
   /** Splits a stamp into words without arithmetic on bigints. */
   readonly #clock = new DataView(new ArrayBuffer(8));
@@ -58,6 +62,7 @@ export class PcapngTap implements PacketDevice {
     this.#write = options.write;
     this.#nowNs = options.nowNs;
     this.#bufferBytes = options.bufferBytes ?? 0;
+    this.#isEcho = options.isEcho;
     this.#startNs = this.#nowNs();
     const { interfaceName: name = inner.name, hardware, os, userAppl } = options;
     this.#write(
@@ -137,6 +142,7 @@ export class PcapngTap implements PacketDevice {
   }
 
   #receive(onPacket: PacketHandler, bytes: Uint8Array, offset: number, length: number): string {
+    if (this.#isEcho?.(bytes, offset, length)) return onPacket(bytes, offset, length);
     if (this.#closed) return onPacket(bytes, offset, length);
     this.#clock.setBigUint64(0, this.#nowNs());
     const tsHigh = this.#clock.getUint32(0);

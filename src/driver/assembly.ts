@@ -22,6 +22,8 @@ import type { Connection } from "../tcp/connection.js";
 import type { ConnectionObserver } from "../tcp/events.js";
 import type { State } from "../tcp/state.js";
 import type { IpAddress } from "../wire/address.js";
+import { getU16 } from "../wire/bytes.js";
+import { IpPacket, PROTOCOL_TCP, parseIpPacket } from "../wire/ip-packet.js";
 import type { PacketDevice } from "../wire/packet-device.js";
 import type { ChecksumPolicy } from "../wire/segment.js";
 import { type Clock, MONOTONIC_CLOCK, wallClockNs } from "./clock.js";
@@ -55,6 +57,8 @@ export interface Parts {
   /** For the capture file. */
   readonly interfaceName: string;
   readonly mtuBytes: number;
+  /** Whatever comes in is what we have sent. */
+  readonly isLoop?: boolean;
   /** Default: real time. */
   readonly clock?: Clock;
   /** The kernel's ports that we use; undefined where the kernel has no part in it. */
@@ -95,6 +99,7 @@ export function assemble(options: AssemblyOptions, parts: Parts): Assembled {
       userAppl: "rawtcp",
       bufferBytes: options.captureBufferBytes ?? 0,
       interfaceName: parts.interfaceName,
+      isEcho: (bytes, offset, length) => parts.isLoop === true || isEcho(driver, bytes, offset, length),
     });
   }
   const bending: Omit<BenderDeviceOptions, "rules"> = {
@@ -179,6 +184,20 @@ export function assemble(options: AssemblyOptions, parts: Parts): Assembled {
     },
   };
 }
+
+/** Whether a packet that comes in has left one of our own connections, or one that a listener of ours would know. */
+function isEcho(driver: Driver | undefined, bytes: Uint8Array, offset: number, length: number): boolean {
+  if (driver === undefined || parseIpPacket(packet, bytes, offset, length, false) !== "") return false;
+  if (packet.protocol !== PROTOCOL_TCP || packet.payloadLength < 4) return false;
+  const sourcePort = getU16(bytes, packet.payloadOffset);
+  const destinationPort = getU16(bytes, packet.payloadOffset + 2);
+  const { stack } = driver;
+  if (!stack.ports().has(sourcePort) || !stack.ports().has(destinationPort)) return false;
+  return stack.connectionId(packet.source, sourcePort, packet.destination, destinationPort) !== 0;
+}
+
+/** Scratch of this module: used within one call. */
+const packet = new IpPacket();
 
 /** The stack's ports, held by the guard. */
 class GuardedPorts implements PortHolder {

@@ -127,6 +127,7 @@ export function openLoopSession(options: LoopSessionOptions = {}): HostSession {
   const assembled = assemble(withFaults(options, clock), {
     link,
     interfaceName: "loop",
+    isLoop: true,
     mtuBytes: link.mtuBytes,
     clock,
     stack: { ownsAddresses: true, ...(seed === undefined ? {} : { random: new SeededRandom(seed) }) },
