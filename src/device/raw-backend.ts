@@ -210,7 +210,18 @@ function openAddonBackend(addon: Addon): RawBackend {
       onReady = onReadable;
       // Its own listener reads one packet an event and copies it.
       wrap.removeAllListeners("recvReady");
-      wrap.on("recvReady", onReadable);
+      // The add-on calls plainly, outside of what Node calls a callback scope: code on Node's internals, such as its HTTP parser, must
+      // not run there (it asserts). The next phase of the same turn is soon enough.
+      let isQueued = false;
+      const read = (): void => {
+        isQueued = false;
+        if (isOpen) onReadable();
+      };
+      wrap.on("recvReady", () => {
+        if (isQueued) return;
+        isQueued = true;
+        setImmediate(read);
+      });
       startPolling();
     },
     setRef(keep) {

@@ -33,7 +33,8 @@ export function monotonicNow(): Micros {
 export const MONOTONIC_CLOCK: Clock = {
   now: monotonicNow,
   startTimer(at, action) {
-    const delayMs = Math.max(0, Math.ceil((at - monotonicNow()) / 1000));
+    const delayMs = Math.ceil((at - monotonicNow()) / 1000);
+    if (delayMs <= 0) return turn(action);
     // Node's longest; an earlier wake-up does no harm.
     const timer = setTimeout(action, Math.min(delayMs, 0x7fffffff));
     return {
@@ -45,6 +46,18 @@ export const MONOTONIC_CLOCK: Clock = {
     };
   },
 };
+
+/** The next turn of the event loop; a timer of Node's would come a millisecond later. */
+function turn(action: () => void): ClockTimer {
+  const immediate = setImmediate(action);
+  return {
+    stop: () => clearImmediate(immediate),
+    setRef(keepAlive) {
+      if (keepAlive) immediate.ref();
+      else immediate.unref();
+    },
+  };
+}
 
 /** A clock of the wall in nanoseconds that never runs backwards: the wall's time at the start, and monotonic time since. */
 export function wallClockNs(): () => bigint {

@@ -178,11 +178,11 @@ export class TcpHandle extends HandleShape implements ConnectionUser, ListenerUs
 
   // OPEN
 
-  bind(address: string, port: number): number {
+  bind(address: string, port = 0): number {
     return this.#bind(address, port, false);
   }
 
-  bind6(address: string, port: number, flags: number): number {
+  bind6(address: string, port = 0, flags = 0): number {
     return this.#bind(address, port, address === "::" && (flags & constants.UV_TCP_IPV6ONLY) === 0);
   }
 
