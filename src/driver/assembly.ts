@@ -26,6 +26,7 @@ import { getU16 } from "../wire/bytes.js";
 import { IpPacket, PROTOCOL_TCP, parseIpPacket } from "../wire/ip-packet.js";
 import type { PacketDevice } from "../wire/packet-device.js";
 import type { ChecksumPolicy } from "../wire/segment.js";
+import { createOutgoingPacket } from "./checksum-wasm.js";
 import { type Clock, MONOTONIC_CLOCK, wallClockNs } from "./clock.js";
 import { Driver, type DriverOptions } from "./driver.js";
 import { traceConnections } from "./trace.js";
@@ -144,7 +145,7 @@ export function assemble(options: AssemblyOptions, parts: Parts): Assembled {
     clock,
     connection: { mtuBytes: parts.mtuBytes, ...options.connection },
     checksums: options.checksums ?? "partial-ok",
-    ...(guard === undefined ? {} : { ports: new GuardedPorts(guard.guard, events, now) }),
+    ...(guard === undefined ? {} : { ports: new GuardedPorts(guard.guard, events, now), outgoing: createOutgoingPacket() }),
     ...(observer === undefined ? {} : { observer }),
   });
   driver = opened;

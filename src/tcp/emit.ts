@@ -64,7 +64,7 @@ export function emitSegment(
   putU16(bytes, tcp + 14, wnd);
   putU16(bytes, tcp + 16, 0);
   putU16(bytes, tcp + 18, 0);
-  putU16(bytes, tcp + 16, finish(addBytes(tcb.pseudoSum + length - tcp, bytes, tcp, length - tcp)));
+  putU16(bytes, tcp + 16, finish(out.addBytes(tcb.pseudoSum + length - tcp, bytes, tcp, length - tcp)));
   putIpHeader(tcb, bytes, length, tos);
   out.length = length;
   out.note = note;

@@ -92,7 +92,7 @@ function sumWords(words: Uint32Array, first: number, last: number): number {
   return swap(fold(total));
 }
 
-/** Exchanges the bytes of a folded sum. */
-function swap(folded: number): number {
+/** Exchanges the bytes of a folded sum: that of words in the other byte order (RFC 1071 §2 (B)). */
+export function swap(folded: number): number {
   return ((folded & 0xff) << 8) | (folded >>> 8);
 }
