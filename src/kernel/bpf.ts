@@ -51,18 +51,12 @@ export function portFilter(ports: readonly (number | PortRange)[], layer: Filter
 
 /** Attaches a program to a socket, in the place of the one that it had. Throws LibcError (EPERM, EINVAL). */
 export function attachFilter(fd: number, program: Uint8Array): void {
-  filterAttacher(program)(fd);
-}
-
-/** A function that attaches `program` to many sockets, its structure built once (the port guard needs one a connection). */
-export function filterAttacher(program: Uint8Array): (fd: number) => void {
   const fprog = new Uint8Array(16); // struct sock_fprog { u16 len; struct sock_filter *filter; }
   const view = new DataView(fprog.buffer);
   view.setUint16(0, program.length / INSTRUCTION_BYTES, HOST_LITTLE_ENDIAN);
   view.setBigUint64(8, addressOf(program), HOST_LITTLE_ENDIAN);
-  // `kept` holds the program whose address stands in the structure; the kernel copies both before setsockopt returns.
-  const kept = { fprog, program };
-  return (fd) => setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, kept.fprog);
+  // The kernel copies both before setsockopt returns.
+  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, fprog);
 }
 
 /** How many instructions the program attached to a socket has; 0 when there is none. Throws LibcError. */

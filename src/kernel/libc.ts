@@ -44,6 +44,7 @@ export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;
 export const SO_DOMAIN = 39;
+export const SO_ATTACH_BPF = 50;
 export const SO_COOKIE = 57;
 /** include/uapi/linux/in.h: our packets begin with the IP header. */
 export const IP_HDRINCL = 3;
@@ -232,6 +233,19 @@ export function watchReadable(fd: number, onReadable: () => void, onFailure?: ()
 export function ifNameToIndex(name: string): number {
   return libc().if_nametoindex(name);
 }
+
+/** The number of bpf(2); an architecture that is not here does without. */
+const BPF_CALL: Readonly<Record<string, number>> = { x64: 321, arm64: 280, riscv64: 280, loong64: 280 };
+
+/** bpf(2), which the C library has no function for. Returns a descriptor or what the command gives, or -errno. */
+export function bpf(command: number, attributes: Uint8Array): number {
+  const call = BPF_CALL[process.arch];
+  if (call === undefined) return -errnoNumber("ENOSYS");
+  const syscall = loadKoffi().load(null).func("intptr_t syscall(intptr_t, int, void *, uint32_t)") as SystemCall;
+  const result = syscall(call, command, attributes, attributes.length);
+  return result < 0 ? -libc().errno() : result;
+}
+type SystemCall = (call: number, command: number, attributes: Uint8Array, length: number) => number;
 
 /** mallopt(3) of glibc; false where it is refused, or where there is no such function (musl). Never throws. */
 export function mallopt(parameter: number, value: number): boolean {

@@ -12,8 +12,8 @@
  */
 
 import { RawTcpError } from "../base/errors.js";
-import { attachedFilterLength, dropAllFilter, filterAttacher } from "./bpf.js";
 import { capabilityAdvice } from "./capabilities.js";
+import { type DropFilter, openDropFilter } from "./drop-filter.js";
 import { type Firewall, FirewallError, openFirewall } from "./firewall.js";
 import { type GuardReport, probeGuard } from "./guard-self-test.js";
 import {
@@ -86,12 +86,17 @@ export function createPortGuard(method: GuardMethod, onEvent?: (event: GuardEven
   const firewall = method === "nft" || method === "iptables" ? asGuardError(() => openFirewall(method, GUARD_MARK)) : undefined;
   const held = new Map<string, HeldPort>();
   let isOpen = true;
+  let filter: DropFilter | undefined;
   if (onEvent !== undefined) onEvent({ kind: "open", detail: `port guard ${method}${firewall ? ` (${firewall.name})` : ""}` });
 
   function hold(address: string, port: number): HeldPort {
     if (!isOpen) throw new PortGuardError("EBADF", "the port guard is closed");
     if (held.has(keyOf(address, port))) throw new PortGuardError("EADDRINUSE", `${address} port ${port} is already held`);
-    const reservation = asGuardError(() => reserve(method, firewall, address, port));
+    const reservation = asGuardError(() => {
+      if (method !== "bpf") return reserve(firewall, address, port);
+      filter ??= openDropFilter();
+      return reserveByListener(filter, address, port);
+    });
     const key = keyOf(address, reservation.port);
     const heldPort: HeldPort = {
       address,
@@ -124,6 +129,7 @@ export function createPortGuard(method: GuardMethod, onEvent?: (event: GuardEven
       // One table is deleted faster than its entries one by one.
       firewall?.close();
       for (const heldPort of [...held.values()]) heldPort.release();
+      filter?.close();
       if (onEvent !== undefined) onEvent({ kind: "close", detail: `port guard ${method} closed` });
     },
   };
@@ -134,8 +140,8 @@ interface Reservation {
   release(): void;
 }
 
-function reserve(method: GuardMethod, firewall: Firewall | undefined, address: string, port: number): Reservation {
-  if (method === "bpf") return reserveByListener(address, port);
+/** Every method but bpf. */
+function reserve(firewall: Firewall | undefined, address: string, port: number): Reservation {
   const bound = reserveByBind(address, port);
   if (firewall === undefined) return bound;
   try {
@@ -153,21 +159,11 @@ function reserve(method: GuardMethod, firewall: Firewall | undefined, address: s
   };
 }
 
-let attachDropAll: ((fd: number) => void) | undefined;
-
 /** Method bpf. The filter is attached before listen(2), so there is no moment in which the kernel would accept. */
-function reserveByListener(address: string, port: number): Reservation {
+function reserveByListener(filter: DropFilter, address: string, port: number): Reservation {
   const fd = tcpSocket(address);
   try {
-    if (attachDropAll === undefined) {
-      const attach = filterAttacher(dropAllFilter());
-      attach(fd);
-      if (attachedFilterLength(fd) !== 1)
-        throw new PortGuardError("EPERM", "the kernel took the socket filter but does not hold it");
-      attachDropAll = attach;
-    } else {
-      attachDropAll(fd);
-    }
+    filter.attach(fd);
     // A port with kernel connections in TIME-WAIT is free for us: they have their own 4-tuples. A listener keeps it taken.
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     bind(fd, address, port);

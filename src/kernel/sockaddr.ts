@@ -15,7 +15,11 @@ export interface SocketAddress {
 
 /** The sockaddr_in (16 bytes) or sockaddr_in6 (28 bytes) of an address; "fe80::1%eth0" carries its scope. Throws EINVAL. */
 export function sockaddrOf(address: string, port: number): Uint8Array {
-  const ip = addressBytes(address);
+  const ip = address === lastIPv4 ? lastIPv4Bytes : addressBytes(address);
+  if (ip.length === 4 && address !== lastIPv4) {
+    lastIPv4 = address;
+    lastIPv4Bytes = ip;
+  }
   const bytes = new Uint8Array(ip.length === 4 ? 16 : 28);
   const view = new DataView(bytes.buffer);
   view.setUint16(0, ip.length === 4 ? 2 : 10, endianness() === "LE");
@@ -24,6 +28,10 @@ export function sockaddrOf(address: string, port: number): Uint8Array {
   if (ip.length === 16) view.setUint32(24, scopeIdOf(address), endianness() === "LE");
   return bytes;
 }
+
+/** Thousands of ports are held at one address: its text is read once. */
+let lastIPv4 = "";
+let lastIPv4Bytes: Uint8Array = new Uint8Array(0);
 
 /** The address and port in a sockaddr_in or sockaddr_in6. Throws EAFNOSUPPORT for another family. */
 export function socketAddressOf(bytes: Uint8Array): SocketAddress {
