@@ -54,7 +54,8 @@ needed() {
   printf '%s\n' 'python3 python3' 'make make' 'g++ g++' '/usr/include/pcap/pcap.h libpcap-dev'
   if [[ $kind == test ]]; then
     printf '%s\n' 'tshark tshark' 'tcpdump tcpdump' 'ncat ncat' 'curl curl' 'ip iproute2' 'nft nftables' \
-      'iptables iptables' 'ps procps' 'ping iputils-ping' 'hping3 hping3' 'nmap nmap' 'traceroute traceroute'
+      'iptables iptables' 'ps procps' 'ping iputils-ping' 'hping3 hping3' 'nmap nmap' 'traceroute traceroute' \
+      'redis-server redis-server' 'pg_ctlcluster postgresql' 'wrk wrk' 'openssl openssl'
   fi
 }
 

@@ -131,6 +131,13 @@ export class Driver {
     this.device.close();
   }
 
+  /** Sends at once what is due: before an ABORT, what the peer is to learn first. */
+  flush(): void {
+    if (this.#closed) return;
+    this.#setPorts();
+    this.#transmit();
+  }
+
   /** User calls of one turn of the event loop are sent together at its end; events that come of them are told in the next. */
   #queueDrain(): void {
     if (this.#draining || this.#drainQueued) return;

@@ -481,9 +481,11 @@ export class TcpHandle extends HandleShape implements ConnectionUser, ListenerUs
     const connection = this.#connection;
     // The session may be gone already, with all that was open.
     if (connection !== undefined && this.#stack.isOpen) {
-      const now = this.#stack.session.driver.now();
-      if (isReset) connection.abort(now);
-      else connection.close(now);
+      const { driver } = this.#stack.session;
+      // The third segment of a handshake may not have gone yet: a RST in its place, and the server would never know of the connection.
+      if (isReset) driver.flush();
+      if (isReset) connection.abort(driver.now());
+      else connection.close(driver.now());
       connection.context = undefined;
       this.#stack.linger(connection);
     }

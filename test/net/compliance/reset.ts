@@ -63,6 +63,34 @@ export default function reset(world: World): void {
     expect([connected, socket.destroyed]).toEqual([true, true]);
   });
 
+  it("in the listener of connect: the server has had the connection", async () => {
+    const { server, port } = await listening(world);
+    const accepted = once(server, "connection") as Promise<[import("node:net").Socket]>;
+    const socket = client(world, { port, host: world.host });
+    socket.on("connect", () => socket.resetAndDestroy());
+    const [far] = await accepted;
+    far.on("error", () => undefined).resume();
+    if (!far.destroyed) await new Promise((resolve) => far.once("close", resolve));
+    expect(far.destroyed).toBe(true);
+  });
+
+  it("after end: the peer's next write fails", async () => {
+    const { near, far } = await connected(world, { allowHalfOpen: true }, { allowHalfOpen: true });
+    near.end();
+    far.resume();
+    await once(far, "end");
+    near.resetAndDestroy();
+    await once(near, "close");
+    const error = await new Promise<NodeJS.ErrnoException>((resolve) => {
+      far.on("error", resolve);
+      const write = (): void => {
+        if (!far.destroyed) far.write("x", () => setImmediate(write));
+      };
+      write();
+    });
+    expect(["EPIPE", "ECONNRESET"]).toContain(error.code);
+  });
+
   it("of a closed socket is an error", async () => {
     const { near } = await connected(world);
     near.destroy();
