@@ -80,7 +80,7 @@ function findSymbols(): { ownerSymbol: symbol; kReinitializeHandle: symbol } {
 }
 
 /** The socket or server whose handle this is. */
-export function ownerOf(handle: object): { readonly _handle?: unknown; destroy?(error: unknown): void } | undefined {
+export function ownerOf(handle: object): { readonly _handle?: unknown; destroy?(error?: unknown): void } | undefined {
   return Reflect.get(handle, ownerSymbol) as ReturnType<typeof ownerOf>;
 }
 

@@ -8,12 +8,13 @@ export interface NameTarget {
   port?: number;
 }
 
-/** Writes a name; with `isMapped` an IPv4 address in the form of RFC 4291 §2.5.5.2. */
-export function putName(out: NameTarget, address: IpAddress, port: number, isMapped: boolean): void {
+/** Writes a name, returns libuv's success; with `isMapped` an IPv4 address in the form of RFC 4291 §2.5.5.2. */
+export function putName(out: NameTarget, address: IpAddress, port: number, isMapped: boolean): 0 {
   const isShownMapped = isMapped && address.family === 4;
   out.address = isShownMapped ? `::ffff:${address}` : address.toString();
   out.family = isShownMapped || address.family === 6 ? "IPv6" : "IPv4";
   out.port = port;
+  return 0;
 }
 
 /** The address of a text, its zone left out. Throws RawTcpError `ERR_INVALID_ADDRESS`. */

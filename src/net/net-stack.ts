@@ -1,4 +1,5 @@
 /** One TCP stack under many sockets: opened when the first needs it, kept alive by those in use, left when the process ends. */
+import { RawTcpError } from "../base/errors.js";
 import type { HostSession } from "../driver/host-session.js";
 import type { ConnectionConfig } from "../tcp/config.js";
 import type { Connection } from "../tcp/connection.js";
@@ -49,7 +50,7 @@ export class NetStack {
   /** The session under the stack, opened if need be. Throws what opening throws, and RawTcpError `EBADF` after `close`. */
   get session(): HostSession {
     if (this.#session !== undefined) return this.#session;
-    if (this.#closed) throw new Error("the TCP stack is closed");
+    if (this.#closed) throw new RawTcpError("EBADF", "the TCP stack is closed");
     const session = this.#open((connection, to) => this.#onState(connection, to));
     this.#session = session;
     session.driver.setRef(false);

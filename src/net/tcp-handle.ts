@@ -8,7 +8,6 @@ import type { ConnectionUser, ListenerUser } from "../driver/driver.js";
 import type { TraceSink } from "../observe/events.js";
 import type { Connection } from "../tcp/connection.js";
 import type { ConnectionEvent } from "../tcp/events.js";
-import type { IpAddress } from "../wire/address.js";
 import { Binding } from "./binding.js";
 import { codeOf } from "./errors.js";
 import { buffersOf, HandleShape, totalOf } from "./handle-shape.js";
@@ -159,21 +158,16 @@ export class TcpHandle extends HandleShape implements ConnectionUser, ListenerUs
 
   getsockname(out: NameTarget): number {
     const { local, localPort } = this.#connection?.tcb ?? {};
-    if (local !== undefined && localPort !== undefined) return this.#name(out, local, localPort);
+    if (local !== undefined && localPort !== undefined) return putName(out, local, localPort, this.#isMapped);
     const [address] = this.#binding?.addresses ?? [];
     if (address === undefined) return errnoOf("EBADF");
-    return this.#name(out, address, this.#binding?.port ?? 0);
+    return putName(out, address, this.#binding?.port ?? 0, this.#isMapped);
   }
 
   getpeername(out: NameTarget): number {
     const connection = this.#connection;
     if (connection === undefined || connection.state === "SYN-SENT") return errnoOf("ENOTCONN");
-    return this.#name(out, connection.tcb.remote, connection.tcb.remotePort);
-  }
-
-  #name(out: NameTarget, address: IpAddress, port: number): number {
-    putName(out, address, port, this.#isMapped);
-    return 0;
+    return putName(out, connection.tcb.remote, connection.tcb.remotePort, this.#isMapped);
   }
 
   // OPEN
@@ -317,7 +311,9 @@ export class TcpHandle extends HandleShape implements ConnectionUser, ListenerUs
     if (!this.#isReading || this.#closed || this.#ended || !this.#isOver(connection) || connection.readableBytes > 0) return;
     this.#ended = true;
     this.#updateUse();
-    if (connection.failure !== undefined) this.#deliverError(errnoOf(connection.failure));
+    // Aborted beneath us: the stack was closed. Nobody is at fault.
+    if (connection.failure === "ECONNABORTED") ownerOf(this)?.destroy?.();
+    else if (connection.failure !== undefined) this.#deliverError(errnoOf(connection.failure));
     else this.#deliverEnd();
     runTicks();
   }
