@@ -46,6 +46,8 @@ export interface DeviceStats {
 }
 
 export interface RawSocketDevice extends PacketDevice {
+  /** Reads what waits now, without the event loop; returns whether there was anything. For the end of a process. */
+  poll(): boolean;
   readonly backend: RawBackendName;
   readonly stats: DeviceStats;
 }
@@ -104,6 +106,7 @@ function rawSocketDevice(backend: RawBackend, options: RawSocketDeviceOptions): 
   const stats = emptyStats();
   let isOpen = true;
   let isStarted = false;
+  let readBatch = (): boolean => false;
 
   return {
     name: "raw",
@@ -123,7 +126,7 @@ function rawSocketDevice(backend: RawBackend, options: RawSocketDeviceOptions): 
     start(onPacket: PacketHandler, onBatchEnd: () => void) {
       if (!isOpen || isStarted) return;
       isStarted = true;
-      backend.watch(() => {
+      readBatch = () => {
         let count = 0;
         // Readiness is level-triggered: what is left after a full batch calls us again in the next turn of the event loop.
         for (; count < BATCH_PACKETS && isOpen; count++) {
@@ -134,9 +137,12 @@ function rawSocketDevice(backend: RawBackend, options: RawSocketDeviceOptions): 
           onPacket(buffer, 0, length);
         }
         if (count > 0 && isOpen) onBatchEnd();
-      });
+        return count > 0;
+      };
+      backend.watch(readBatch);
       icmp.start(onPacket, onBatchEnd);
     },
+    poll: () => readBatch(),
     setPorts(ports) {
       if (!isOpen) return;
       const wanted = asSet(ports);

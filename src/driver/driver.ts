@@ -114,15 +114,27 @@ export class Driver {
   }
 
   /**
-   * Leaves without a RST: what is open is CLOSEd, all that may be sent at once is sent, and the device is freed. For the end of a
-   * process, whose peers get what the kernel would have sent them, as far as their windows allow.
+   * Leaves without a RST: what is open is CLOSEd, and all that was written is sent and acknowledged, if `poll`, which reads what waits on
+   * the link, brings it about within `mostUs`. For the end of a process, when there is no event loop any more.
    */
-  leave(): void {
+  leave(poll: () => boolean = () => false, mostUs: Micros = 0): void {
     if (this.#closed) return;
     for (const connection of [...this.stack.connections()]) connection.close(this.now());
     this.#setPorts();
     this.#transmit();
+    const end = this.now() + mostUs;
+    while (this.now() < end && this.#hasUnacknowledged()) {
+      if (!poll()) Atomics.wait(SLEEP, 0, 0, 1);
+      this.stack.handleTimeout(this.now());
+      this.#transmit();
+    }
     this.#end();
+  }
+
+  #hasUnacknowledged(): boolean {
+    for (const { state } of this.stack.connections())
+      if (state === "FIN-WAIT-1" || state === "CLOSING" || state === "LAST-ACK") return true;
+    return false;
   }
 
   #end(): void {
@@ -258,3 +270,6 @@ export class Driver {
     this.#drain();
   };
 }
+
+/** Nobody wakes it: a wait of a millisecond is what it is for. */
+const SLEEP = new Int32Array(new SharedArrayBuffer(4));

@@ -1,17 +1,20 @@
 /** Sessions for many peers: over this host's addresses at once, or inside the process. What `net` stands on. */
+import { isMainThread } from "node:worker_threads";
 import { RawTcpError } from "../base/errors.js";
 import { SeededRandom } from "../base/random.js";
-import type { Micros } from "../base/time.js";
+import { MILLISECOND, type Micros } from "../base/time.js";
 import { FaultInjector, type FaultRates } from "../device/fault-injector.js";
 import { LoopDevice } from "../device/loop-device.js";
-import { openRawSocketDevice } from "../device/raw-socket-device.js";
+import { openRawSocketDevice, type RawSocketDevice } from "../device/raw-socket-device.js";
 import { isOwnAddress } from "../kernel/interfaces.js";
 import { createPortGuard, type GuardMethod } from "../kernel/port-guard.js";
 import { type IpAddress, parseAddress } from "../wire/address.js";
-import type { PacketDevice } from "../wire/packet-device.js";
 import { type Assembled, type AssemblyOptions, assemble } from "./assembly.js";
 import { type Clock, MONOTONIC_CLOCK } from "./clock.js";
 import { routeOf } from "./session.js";
+
+/** How long the end of a process may wait for what was written to be acknowledged. */
+const LEAVE_US: Micros = 500 * MILLISECOND;
 
 /** The way to a peer: our address, and the largest packet. */
 export interface Path {
@@ -54,10 +57,12 @@ export interface HostSessionOptions extends AssemblyOptions {
 export function openHostSession(options: HostSessionOptions = {}): HostSession {
   const own = options.address === undefined ? undefined : parseAddress(options.address);
   const guard = createPortGuard(options.guard ?? "bpf");
-  let link: PacketDevice | undefined;
+  let opened: RawSocketDevice | undefined;
   try {
     const report = guard.selfTest(own === undefined || own.isUnspecified() ? "127.0.0.1" : own.toString());
-    link = openRawSocketDevice({ mark: guard.mark });
+    // The add-on polls on the main thread's event loop: in a worker it would end the process.
+    const link = openRawSocketDevice({ mark: guard.mark, ...(isMainThread ? {} : { backend: "koffi" as const }) });
+    opened = link;
     const assembled = assemble(withFaults(options, MONOTONIC_CLOCK), {
       link,
       interfaceName: "lo",
@@ -86,13 +91,13 @@ export function openHostSession(options: HostSessionOptions = {}): HostSession {
       },
       isOwn: (address) => address.family === 4 && (address.isUnspecified() || isOwnAddress(address.toString())),
       close(how) {
-        if (how === "leave") assembled.driver.leave();
+        if (how === "leave") assembled.driver.leave(link.poll, LEAVE_US);
         else assembled.driver.close();
         guard.close();
       },
     };
   } catch (error) {
-    link?.close();
+    opened?.close();
     guard.close();
     throw error;
   }
