@@ -53,13 +53,12 @@ export function fastOpenOptionBytes(fastOpen: FastOpen): number {
   return (cookie.length + (experimental ? 4 : 2) + 3) & ~3;
 }
 
-/** Writes the option, padded in front with NOPs; returns where it ends. */
+/** Writes the option, padded with NOPs; returns where it ends. Note: Linux does the same, in this order. */
 export function putFastOpen(fastOpen: FastOpen, bytes: Uint8Array, at: number): number {
   const { cookie, experimental } = fastOpen;
   if (cookie === undefined) return at;
   const size = cookie.length + (experimental ? 4 : 2);
   const end = at + fastOpenOptionBytes(fastOpen);
-  while (at < end - size) bytes[at++] = OPTION_NOP;
   bytes[at] = experimental ? OPTION_EXPERIMENT : OPTION_FAST_OPEN;
   bytes[at + 1] = size;
   at += 2;
@@ -69,6 +68,7 @@ export function putFastOpen(fastOpen: FastOpen, bytes: Uint8Array, at: number): 
     at += 2;
   }
   bytes.set(cookie, at);
+  for (at += cookie.length; at < end; at++) bytes[at] = OPTION_NOP;
   return end;
 }
 

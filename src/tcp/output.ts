@@ -322,10 +322,12 @@ function sendAck(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
 
 /** RST of ABORT (RFC 9293 §3.10.5), or because data came that nobody will read (SHLD-3). */
 function sendReset(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
+  const { rstIsBare, rstReason } = tcb.pending;
   tcb.pending.rst = false;
   // It must hit the peer's RCV.NXT (RFC 5961 §3): with a closed window a probe's byte was not taken.
   const seq = tcb.snd.wnd === 0 && tcb.synAcked ? tcb.snd.una : tcb.snd.max;
-  emitSegment(tcb, out, now, RST | ACK, seq, tcb.rcv.nxt, 0, 0, 0, tcb.pending.rstReason);
+  if (rstIsBare) emitSegment(tcb, out, now, RST, seq, 0, 0, 0, 0, rstReason);
+  else emitSegment(tcb, out, now, RST | ACK, seq, tcb.rcv.nxt, 0, 0, 0, rstReason);
   return true;
 }
 

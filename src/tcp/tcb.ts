@@ -125,6 +125,8 @@ export class Pending {
   ack = false;
   ackReason = "";
   rst = false;
+  /** It answers a segment, and has no ACK. */
+  rstIsBare = false;
   /** RST for a segment of another incarnation; the connection itself lives on. */
   strayReset = false;
   strayResetSeq = 0;

@@ -130,6 +130,8 @@ function takeInOrder(tcb: Tcb, length: number, cut: boolean, now: Micros): strin
 /** New data after CLOSE: it would be lost without a word, so the peer is told by RST (RFC 9293 §3.6.1, SHLD-3). */
 function resetUnread(tcb: Tcb, now: Micros): string {
   tcb.pending.rst = true;
+  // As the answer to a stranger (§3.10.7.1), without an ACK. Note: Linux does the same.
+  tcb.pending.rstIsBare = true;
   tcb.pending.rstReason = "data came after CLOSE: nobody will read it";
   setState(tcb, "CLOSED", "data after CLOSE", now);
   return "data after CLOSE: answered with RST";

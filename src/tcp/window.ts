@@ -25,6 +25,7 @@ export function advertise(tcb: Tcb, shift: number): number {
 /** Whether a bare ACK would tell the peer of a window worth knowing: the user has read much since the last one. */
 export function windowUpdateDue(tcb: Tcb): boolean {
   const offered = tcb.receiveWindow;
-  const gain = tcb.receiveSpace - offered;
+  // More than the field can say is nothing to tell.
+  const gain = Math.min(tcb.receiveSpace, 0xffff * 2 ** tcb.rcv.windShift) - offered;
   return gain >= Math.min(2 * tcb.snd.mss, tcb.receiveBufferBytes >>> 1) && (offered === 0 || gain >= offered);
 }
