@@ -49,7 +49,8 @@ export class TcpHandle extends HandleShape implements ConnectionUser, ListenerUs
   #isMapped = false;
   #binding: Binding | undefined;
   #connecting: Request | undefined;
-  #shutdown: { readonly request: Request; readonly isNative: boolean } | undefined;
+  /** With the context in which it was asked for: `end` has a callback. */
+  #shutdown: { readonly request: Request; readonly isNative: boolean; readonly context: AsyncResource } | undefined;
   readonly #writes = new WriteQueue();
   #isReading = false;
   /** The end, or the error, was told. */
@@ -432,7 +433,7 @@ export class TcpHandle extends HandleShape implements ConnectionUser, ListenerUs
   #beginShutdown(request: Request, isNative: boolean): number {
     const connection = this.#connection;
     if (connection === undefined || this.#closed || connection.state === "CLOSED") return errnoOf("ENOTCONN");
-    this.#shutdown = { request, isNative };
+    this.#shutdown = { request, isNative, context: new AsyncResource("SHUTDOWNWRAP") };
     this.#updateUse();
     this.#shutDownWhenSent();
     return 0;
@@ -451,8 +452,9 @@ export class TcpHandle extends HandleShape implements ConnectionUser, ListenerUs
     if (shutdown === undefined) return;
     this.#shutdown = undefined;
     this.#updateUse();
-    if (shutdown.isNative) this.finishShutdown(shutdown.request, status);
-    else this.#complete(shutdown.request, status);
+    const { request, isNative, context } = shutdown;
+    if (isNative) this.finishShutdown(request, status);
+    else context.runInAsyncScope(() => request.oncomplete(status, this, undefined));
   }
 
   // CLOSE and ABORT

@@ -26,6 +26,14 @@ export default function context(world: World): void {
     expect(seen).toBe(7);
   });
 
+  it("the store is there in the callback of end", async () => {
+    const { near, far } = await connected(world);
+    far.resume();
+    const storage = new AsyncLocalStorage<number>();
+    const seen = await storage.run(8, () => new Promise((resolve) => near.end("x", () => resolve(storage.getStore()))));
+    expect(seen).toBe(8);
+  });
+
   it("the store of listen is there in connection", async () => {
     const storage = new AsyncLocalStorage<string>();
     const server = disposable(world.server.createServer());

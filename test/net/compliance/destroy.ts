@@ -111,7 +111,8 @@ export default function destroy(world: World): void {
     near.on("error", () => undefined);
     near.destroy();
     await told;
-    expect(failure?.code).toBe("ERR_STREAM_DESTROYED");
+    // Node 20 tells the stream's error, later ones that of the write below it.
+    expect(["ERR_STREAM_DESTROYED", "ECANCELED"]).toContain(failure?.code);
   });
 
   it("write afterwards is an error with a code", async () => {

@@ -71,7 +71,9 @@ async function expectOurCapture(leastBytes: number): Promise<void> {
   const withFlag = (letter: string): number => rows.filter((row) => row.split("|")[0]?.includes(letter)).length;
   const bytes = rows.reduce((sum, row) => sum + Number(row.split("|")[1]), 0);
   expect(withFlag("S")).toBeGreaterThanOrEqual(2);
-  expect(withFlag("F")).toBeGreaterThanOrEqual(2);
+  // A client that has its answer may leave without reading TLS's last word: then the second end is a RST.
+  expect(withFlag("F")).toBeGreaterThanOrEqual(1);
+  expect(withFlag("F") + withFlag("R")).toBeGreaterThanOrEqual(2);
   expect(bytes).toBeGreaterThanOrEqual(leastBytes);
   expect(rows.filter((row) => (row.split("|")[2] ?? "") !== "").length).toBeGreaterThan(2);
 }
