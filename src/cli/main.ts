@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
 import { captureOptions } from "./capture-options.js";
+import { drillOptions } from "./drill-options.js";
 import { EXIT, EXIT_HELP, judge } from "./exit-codes.js";
 import { explainOptions } from "./explain-options.js";
 import { connectOptions, demoOptions, doctorOptions, flagMisuse, gatherBends, listenOptions, PARSER } from "./options.js";
@@ -78,11 +79,14 @@ const cli = yargs(words)
   .command("run", "run a program of Node whose TCP is ours: rawtcp run [options] -- node app.js", programOptions, async (argv) =>
     finish((await import("./run-program.js")).runProgram(argv, program)),
   )
+  .command("drill <paths..>", "run packetdrill scripts on our stack, in virtual time", drillOptions, async (argv) =>
+    finish((await import("./drill.js")).drill(argv)),
+  )
   .command("doctor", "check rights, add-ons, port guard, capture, MTU and offloads", doctorOptions, async (argv) =>
     finish((await import("./doctor.js")).doctor(argv)),
   )
   .completion("completion", "print a completion script: rawtcp completion >> ~/.bashrc")
-  .demandCommand(1, "which command: demo, connect, listen, send, capture, explain, run or doctor?")
+  .demandCommand(1, "which command: demo, connect, listen, send, capture, explain, run, drill or doctor?")
   .recommendCommands()
   .strict()
   .parserConfiguration(PARSER)
@@ -112,7 +116,7 @@ await cli.parseAsync();
 
 function failUsage(message: string): never {
   const [command = ""] = words;
-  const isCommand = ["demo", "connect", "listen", "send", "capture", "explain", "run", "doctor"].includes(command);
+  const isCommand = ["demo", "connect", "listen", "send", "capture", "explain", "run", "drill", "doctor"].includes(command);
   tell(`${message} (see ${isCommand ? `rawtcp ${command} --help` : "rawtcp --help"})`);
   process.exit(EXIT.usage);
 }

@@ -251,7 +251,7 @@ export function doctorOptions(argv: Argv): Argv<DoctorOptions> {
 
 /** Options without a value; yargs would take `--json=nonsense` for false without a word. */
 const FLAGS =
-  "half-close abort echo keep fast-open sack json nano quiet timestamps window-scaling nagle allow-remote simulated help version".split(
+  "half-close abort echo keep fast-open sack json nano quiet timestamps window-scaling nagle allow-remote simulated strict tolerant help version".split(
     " ",
   );
 

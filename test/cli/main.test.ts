@@ -63,7 +63,7 @@ describe("a wrong command line: one line that says where the help is, and exit c
   it.each([
     [["nonsense"], "unknown argument: nonsense (see rawtcp --help)"],
     [["conect"], "unknown command; did you mean connect? (see rawtcp --help)"],
-    [["--foo"], "which command: demo, connect, listen, send, capture, explain, run or doctor? (see rawtcp --help)"],
+    [["--foo"], "which command: demo, connect, listen, send, capture, explain, run, drill or doctor? (see rawtcp --help)"],
     [["connect"], "an argument is missing: 0 of 2 given (see rawtcp connect --help)"],
     [["connect", "h", "1", "2"], "unknown argument: 2 (see rawtcp connect --help)"],
     [["connect", "h", "1", "--jsn"], "unknown argument: --jsn (see rawtcp connect --help)"],

@@ -1,0 +1,79 @@
+/** What `rawtcp drill` takes from the command line. */
+import type { Argv } from "yargs";
+import { PROFILES, type ProfileName } from "../tcp/profiles.js";
+import { oneOf, wholeNumber, words } from "./values.js";
+
+export interface DrillOptions {
+  paths: readonly string[];
+  seed: number;
+  profile: ProfileName;
+  strict: boolean;
+  tolerant: boolean;
+  json: boolean;
+  junit: string | undefined;
+  keepTrace: string | undefined;
+  jobs: number | undefined;
+  quiet: boolean;
+  option: readonly string[] | string | undefined;
+}
+
+const PROFILE_NAMES = Object.keys(PROFILES) as ProfileName[];
+
+export function drillOptions(argv: Argv): Argv<DrillOptions> {
+  const own = argv
+    .positional("paths", { type: "string", array: true, demandOption: true, describe: "scripts (*.pkt), or folders with such" })
+    .option("seed", {
+      default: 1,
+      requiresArg: true,
+      coerce: wholeNumber("--seed", 0, 0xffff_ffff),
+      describe: "of initial sequence numbers and ports",
+    })
+    .option("profile", {
+      choices: PROFILE_NAMES,
+      default: "linux" as const,
+      coerce: oneOf("--profile", PROFILE_NAMES),
+      describe: "behave as Linux does, or as the RFCs plainly say",
+    })
+    .option("strict", {
+      type: "boolean",
+      default: false,
+      describe: "a packet that the script does not expect is a failure, also within ten seconds after its end",
+    })
+    .option("tolerant", {
+      type: "boolean",
+      default: false,
+      describe: "ignore the order of options, padding and the window",
+    })
+    .option("option", {
+      type: "string",
+      requiresArg: true,
+      describe: "an option line for every script, such as ip_version=ipv6; may be given again",
+    })
+    .option("json", { type: "boolean", default: false, describe: "one JSON object a script" })
+    .option("junit", {
+      type: "string",
+      requiresArg: true,
+      coerce: words("--junit", "file name"),
+      describe: "write a JUnit report",
+    })
+    .option("keep-trace", {
+      type: "string",
+      requiresArg: true,
+      coerce: words("--keep-trace", "folder"),
+      describe: "write a pcapng of each script into this folder",
+    })
+    .option("jobs", {
+      alias: "j",
+      requiresArg: true,
+      coerce: wholeNumber("--jobs", 1, 256),
+      describe: "scripts at the same time (default: one a processor)",
+    })
+    .option("quiet", { alias: "q", type: "boolean", default: false, describe: "only the table" })
+    .example("$0 drill scripts/", "run every script below the folder, and sum up by folder")
+    .example("$0 drill --strict close.pkt", "one script, and no packet that it does not know")
+    .example("$0 drill scripts/ --junit report.xml --keep-trace traces", "for a build server")
+    .epilogue(
+      "Scripts are in packetdrill's language, and run on our stack in virtual time: no rights, no network. Verdicts: pass; fail; unsupported, with the feature that is missing; error for what is no script. Exit codes: 0 all passed, 1 any failed or cannot be read, 2 wrong command line, 3 none failed but some are not supported.",
+    );
+  return own as unknown as Argv<DrillOptions>;
+}

@@ -1,0 +1,171 @@
+/** `rawtcp drill PATH…`: scripts in packetdrill's language on our stack, in virtual time. */
+import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { basename, dirname, join, relative } from "node:path";
+import { Worker } from "node:worker_threads";
+import { enhancedPacketLength, interfaceDescriptionBlock, sectionHeaderBlock, writeEnhancedPacket } from "../pcapng/writer.js";
+import { START } from "../script/runner.js";
+import { packetLines, type Verdict } from "../script/verdict.js";
+import type { DrillOptions } from "./drill-options.js";
+import { junitReport, tableOfFolders } from "./drill-report.js";
+import { type DrillJob, type DrillResult, runJob } from "./drill-worker.js";
+import { EXIT } from "./exit-codes.js";
+import { tell } from "./output.js";
+
+/** A script and what became of it. */
+export interface Drilled {
+  readonly file: string;
+  readonly result: DrillResult;
+}
+
+/** Below this, starting threads costs more than it brings. */
+const FEW_SCRIPTS = 40;
+/** Packets that are shown of a script that failed: the last ones. */
+const SHOWN_PACKETS = 30;
+
+/** Returns the exit code. */
+export async function drill(options: DrillOptions): Promise<number> {
+  const files: string[] = [];
+  /** Of the traces: as the scripts lie below the folders that were given. */
+  const names: string[] = [];
+  for (const path of options.paths) {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found === undefined) {
+      tell(`${path}: there is no such file or folder`);
+      return EXIT.usage;
+    }
+    const below = found.isDirectory() ? scriptsBelow(path) : [path];
+    files.push(...below);
+    names.push(...below.map((file) => (found.isDirectory() ? relative(path, file) : basename(file))));
+  }
+  if (files.length === 0) {
+    tell(`no scripts (*.pkt) in ${options.paths.join(", ")}`);
+    return EXIT.usage;
+  }
+  const settings = optionLines(options.option);
+  if (typeof settings === "string") {
+    tell(settings);
+    return EXIT.usage;
+  }
+  const { seed, profile, strict, tolerant } = options;
+  const jobs = files.map((file, index): DrillJob => {
+    return {
+      index,
+      file,
+      options: { seed, profile, strict, tolerant, options: settings },
+      wantsPackets: options.keepTrace !== undefined,
+    };
+  });
+  const results = await runAll(jobs, options.jobs ?? availableParallelism());
+  const drilled = results.map((result): Drilled => ({ file: files[result.index] ?? "", result }));
+  for (const one of drilled) {
+    if (options.json) console.log(JSON.stringify(asJson(one)));
+    else if (!options.quiet) show(one);
+    if (options.keepTrace !== undefined)
+      writeTrace(join(options.keepTrace, (names[one.result.index] ?? "").replace(/\.pkt$/, ".pcapng")), one);
+  }
+  if (!options.json) console.log(tableOfFolders(drilled));
+  if (options.junit !== undefined) writeFileSync(options.junit, junitReport(drilled));
+  const has = (...outcomes: Verdict["outcome"][]): boolean =>
+    drilled.some(({ result }) => outcomes.includes(result.verdict.outcome));
+  return has("fail", "error") ? EXIT.failure : has("unsupported") ? 3 : EXIT.success;
+}
+
+function scriptsBelow(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".pkt"))
+    .sort()
+    .map((file) => join(folder, file));
+}
+
+/** "name=value" texts as a table, or what is wrong with one. */
+function optionLines(given: DrillOptions["option"]): Record<string, string> | string {
+  const table: Record<string, string> = {};
+  for (const text of given === undefined ? [] : [given].flat()) {
+    const [, name = "", value = ""] = /^(?:--)?(\w+)(?:=(.*))?$/.exec(text) ?? [];
+    if (name === "") return `--option: "${text}" is no option line, such as ip_version=ipv6`;
+    table[name] = value;
+  }
+  return table;
+}
+
+async function runAll(jobs: readonly DrillJob[], threads: number): Promise<DrillResult[]> {
+  if (threads === 1 || jobs.length < FEW_SCRIPTS) return jobs.map(runJob);
+  const results: DrillResult[] = [];
+  let next = 0;
+  const work = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const worker = new Worker(new URL("./drill-worker.js", import.meta.url));
+      const give = (): void => {
+        const job = jobs[next++];
+        if (job !== undefined) worker.postMessage(job);
+        else void worker.terminate().then(() => resolve());
+      };
+      worker.on("message", (result: DrillResult) => {
+        results[result.index] = result;
+        give();
+      });
+      worker.on("error", reject);
+      give();
+    });
+  await Promise.all(Array.from({ length: Math.min(threads, jobs.length) }, work));
+  return results;
+}
+
+function asJson({ file, result }: Drilled): object {
+  const { outcome, line, message, event, expected, got } = result.verdict;
+  return {
+    file,
+    outcome,
+    line,
+    message,
+    event,
+    expected,
+    got,
+    printed: result.printed,
+    tookMs: Math.round(result.tookMs * 1000) / 1000,
+  };
+}
+
+function show({ file, result }: Drilled): void {
+  for (const text of result.printed) console.log(`${file}: ${text}`);
+  const { outcome, line, message, event, expected, got, packets } = result.verdict;
+  if (outcome === "pass") return;
+  const place = line === 0 ? file : `${file}:${line}`;
+  console.log(`${outcome.toUpperCase()} ${place}: ${message}`);
+  if (outcome !== "fail") return;
+  if (event !== "") console.log(`  event     ${event}`);
+  if (expected !== "" && expected !== event) console.log(`  expected  ${expected}`);
+  if (got !== "") console.log(`  got       ${got}`);
+  const lines = packetLines(packets, START);
+  if (lines.length > SHOWN_PACKETS) console.log(`  ${lines.length - SHOWN_PACKETS} packets before these are not shown`);
+  for (const text of lines.slice(-SHOWN_PACKETS)) console.log(`  ${text}`);
+}
+
+/** DLT_RAW: packets begin with their IP header. */
+const LINKTYPE_RAW = 101;
+
+function writeTrace(path: string, { file, result }: Drilled): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const chunks: Uint8Array[] = [
+    sectionHeaderBlock({ userAppl: `rawtcp drill ${basename(file)}` }),
+    interfaceDescriptionBlock({ name: "script", linkType: LINKTYPE_RAW }),
+  ];
+  for (const { at, bytes, direction, note } of result.verdict.packets) {
+    const ns = BigInt(at - START) * 1000n;
+    const packet = {
+      interfaceId: 0,
+      tsHigh: Number(ns >> 32n),
+      tsLow: Number(ns & 0xffff_ffffn),
+      bytes,
+      offset: 0,
+      length: bytes.length,
+      direction: direction === "in" ? ("inbound" as const) : ("outbound" as const),
+      comments: note === "" ? [] : [note],
+    };
+    const block = new Uint8Array(enhancedPacketLength(packet));
+    writeEnhancedPacket(packet, block, new DataView(block.buffer), 0, block.length);
+    chunks.push(block);
+  }
+  writeFileSync(path, Buffer.concat(chunks));
+}

@@ -1,0 +1,109 @@
+/** A script as it was read: options, and events in their order. The language is packetdrill's. */
+import type { Micros } from "../base/time.js";
+import type { TcpOption } from "../wire/tcp-options.js";
+import type { Place } from "./errors.js";
+
+export interface Script {
+  /** `--name=value` lines and `-D NAME=value`, in their order. */
+  readonly options: readonly ScriptOption[];
+  readonly events: readonly ScriptEvent[];
+}
+
+export interface ScriptOption {
+  readonly name: string;
+  readonly value: string;
+  readonly place: Place;
+}
+
+/** When something happens: times count from the start of the script, or from the event before; null is `*`, any time. */
+export interface EventTime {
+  readonly relative: boolean;
+  readonly us: Micros | null;
+  /** The end of a range `a~b`, in which a packet may come. */
+  readonly untilUs?: Micros;
+  /** The end of a call that blocks, `a...b`. */
+  readonly returnsUs?: Micros;
+}
+
+export interface ScriptEvent {
+  readonly place: Place;
+  readonly time: EventTime;
+  /** The event as it was written, on one line. */
+  readonly text: string;
+  readonly action: Action;
+}
+
+export type Action =
+  | { readonly kind: "packet"; readonly packet: PacketEvent }
+  | { readonly kind: "icmp"; readonly icmp: IcmpEvent }
+  | { readonly kind: "call"; readonly call: CallEvent }
+  | { readonly kind: "command"; readonly command: string }
+  | { readonly kind: "code"; readonly code: string }
+  | { readonly kind: "unsupported"; readonly feature: string };
+
+/** "in": `<`, the script sends it; "out": `>`, the stack must. */
+export type PacketDirection = "in" | "out";
+
+/** Marks of the IP header; what is absent is not checked, and sent as the default. */
+export interface IpMarks {
+  /** 0 noecn, 1 ect1, 2 ect0, 3 ce; "ect01" is either. */
+  readonly ecn?: 0 | 1 | 2 | 3 | "ect01";
+  readonly tos?: number;
+  readonly ttl?: number;
+  readonly flowLabel?: number;
+}
+
+export interface PacketEvent {
+  readonly direction: PacketDirection;
+  readonly ip: IpMarks;
+  /** Control bits. */
+  readonly flags: number;
+  readonly seq: number;
+  /** Bytes of payload. */
+  readonly length: number;
+  readonly ack: number | null;
+  readonly window: number | null;
+  readonly urgent: number | null;
+  /** Null is `<...>`: any. */
+  readonly options: readonly PacketOption[] | null;
+}
+
+/** An option as it stands in the script; of timestamps a side may be left out. */
+export type PacketOption = TcpOption | { readonly kind: "ts"; readonly val: number | null; readonly ecr: number | null };
+
+export interface IcmpEvent {
+  readonly direction: PacketDirection;
+  readonly ip: IpMarks;
+  readonly type: number;
+  readonly code: number;
+  readonly mtu: number | null;
+  /** The quoted segment: sequence number and length of its payload. */
+  readonly seq: number;
+  readonly length: number;
+}
+
+export interface CallEvent {
+  readonly name: string;
+  readonly args: readonly Expression[];
+  /** What it returns; null is `...`, anything. */
+  readonly result: Expression | null;
+  /** The name of the errno, "" for none. */
+  readonly errno: string;
+}
+
+export type Expression =
+  | { readonly kind: "number"; readonly value: number }
+  | { readonly kind: "text"; readonly value: string }
+  | { readonly kind: "name"; readonly name: string }
+  | { readonly kind: "any" }
+  | { readonly kind: "binary"; readonly operator: string; readonly left: Expression; readonly right: Expression }
+  | { readonly kind: "list"; readonly items: readonly Expression[] }
+  | { readonly kind: "struct"; readonly fields: readonly Field[] }
+  | { readonly kind: "call"; readonly name: string; readonly args: readonly Expression[] };
+
+/** `name=value`, `name(length)=value`, or a bare value without a name. */
+export interface Field {
+  readonly name: string;
+  readonly length: Expression | null;
+  readonly value: Expression;
+}

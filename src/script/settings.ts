@@ -1,0 +1,115 @@
+/** The option lines of a script. */
+import type { Micros } from "../base/time.js";
+import { type IpAddress, tryParseAddress } from "../wire/address.js";
+import type { ScriptOption } from "./ast.js";
+import { ScriptSyntaxError, UnsupportedError } from "./errors.js";
+
+export interface Settings {
+  readonly toleranceUs: Micros;
+  readonly family: 4 | 6;
+  readonly mtuBytes: number;
+  readonly local: IpAddress;
+  readonly remote: IpAddress;
+  readonly localPort: number;
+  readonly remotePort: number;
+  /** A tick of our timestamps; 0 does not check them. */
+  readonly tickUs: Micros;
+  /** Segments must come as the script has them, neither joined nor split. */
+  readonly strictSegments: boolean;
+  /** `-D NAME=value`. */
+  readonly definitions: ReadonlyMap<string, string>;
+}
+
+const ADDRESSES = {
+  4: { local: "192.168.0.1", remote: "192.0.2.1" },
+  6: { local: "fd3d:a0b:17d6::1", remote: "fd3d:fa7b:d17d::1" },
+} as const;
+
+/** Options that say how packetdrill itself is to run, and nothing of the stack. */
+const IGNORED: ReadonlySet<string> = new Set([
+  ...[
+    "verbose",
+    "debug",
+    "dry_run",
+    "no_cleanup",
+    "code_command",
+    "code_format",
+    "code_sockopt",
+    "wire_client_dev",
+    "persistent_tun_dev",
+  ],
+  ...[
+    "init_scripts",
+    "send_omit_free",
+    "non_fatal",
+    "netmask_ip",
+    "gateway_ip",
+    "speed",
+    "is_anyip",
+    "define",
+    "tun_dev",
+    "local_linux",
+  ],
+  ...["tolerance_percent", "bind_port_any", "so_filename", "so_flags", "scripts_path", "mss"],
+]);
+
+/** Reads the options; `defaults` come first, as those of the command line do. Throws ScriptSyntaxError, UnsupportedError. */
+export function readSettings(options: readonly ScriptOption[], defaults: Readonly<Record<string, string>> = {}): Settings {
+  const values = new Map(Object.entries(defaults));
+  const definitions = new Map<string, string>();
+  const places = new Map<string, ScriptOption["place"]>();
+  for (const { name, value, place } of options) {
+    if (name.startsWith("-D ")) definitions.set(name.slice(3), value);
+    else values.set(name, value);
+    places.set(name, place);
+  }
+  const number = (name: string, otherwise: number): number => {
+    const text = values.get(name);
+    if (text === undefined) return otherwise;
+    if (/^\d+$/.test(text)) return Number(text);
+    throw new ScriptSyntaxError(places.get(name) ?? { line: 1, column: 1 }, `--${name}=${text}: expected a whole number`);
+  };
+  for (const name of values.keys()) {
+    if (!KNOWN.has(name) && !IGNORED.has(name)) throw new UnsupportedError(`the option --${name}`);
+  }
+  const version = values.get("ip_version") ?? "ipv4";
+  if (!/^ipv4$|^ipv6$|^ipv4-mapped-ipv6$/.test(version))
+    throw new ScriptSyntaxError(
+      places.get("ip_version") ?? { line: 1, column: 1 },
+      `--ip_version=${version}: expected ipv4, ipv6 or ipv4-mapped-ipv6`,
+    );
+  const family = version === "ipv6" ? 6 : 4;
+  const address = (name: "local_ip" | "remote_ip", otherwise: string): IpAddress => {
+    const text = values.get(name) ?? otherwise;
+    const found = tryParseAddress(text.replace(/\/\d+$/, ""));
+    if (found === undefined)
+      throw new ScriptSyntaxError(places.get(name) ?? { line: 1, column: 1 }, `--${name}=${text}: expected an IP address`);
+    return found;
+  };
+  return {
+    toleranceUs: number("tolerance_usecs", 4000),
+    family,
+    mtuBytes: number("mtu", 1500),
+    local: address("local_ip", ADDRESSES[family].local),
+    remote: address("remote_ip", ADDRESSES[family].remote),
+    localPort: number("bind_port", 8080),
+    remotePort: number("connect_port", 8080),
+    tickUs: number("tcp_ts_tick_usecs", 0),
+    strictSegments: values.has("strict_segments"),
+    definitions,
+  };
+}
+
+const KNOWN: ReadonlySet<string> = new Set([
+  ...[
+    "tolerance_usecs",
+    "ip_version",
+    "mtu",
+    "local_ip",
+    "remote_ip",
+    "bind_port",
+    "connect_port",
+    "tcp_ts_tick_usecs",
+    "strict_segments",
+  ],
+]);

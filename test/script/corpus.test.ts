@@ -1,0 +1,20 @@
+/** The scripts of `test/pkt`: each passes on our stack, and with it strictly none that its script does not know. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+import { judge, told } from "./support.js";
+
+const root = resolve(import.meta.dirname, "../pkt");
+const scripts = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".pkt"));
+
+describe("test/pkt", () => {
+  it("holds scripts", () => {
+    expect(scripts.length).toBeGreaterThan(150);
+  });
+
+  it.each(scripts.sort())("%s", (file) => {
+    const text = readFileSync(join(root, file), "utf8");
+    expect(told(judge(text))).toBe("pass");
+    expect(told(judge(text, { seed: 77 }))).toBe("pass");
+  });
+});

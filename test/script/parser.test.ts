@@ -1,0 +1,201 @@
+import { describe, expect, it } from "vitest";
+import type { Action, PacketEvent } from "../../src/script/ast.js";
+import { ScriptSyntaxError } from "../../src/script/errors.js";
+import { parseScript } from "../../src/script/parser.js";
+
+const action = (text: string): Action | undefined => parseScript(text).events[0]?.action;
+function packet(text: string): PacketEvent {
+  const found = action(`0 ${text}`);
+  if (found?.kind !== "packet") throw new Error(`no packet: ${text}`);
+  return found.packet;
+}
+
+describe("times", () => {
+  const times: [string, object][] = [
+    ["0.1", { relative: false, us: 100_000 }],
+    ["0", { relative: false, us: 0 }],
+    ["1.000001", { relative: false, us: 1_000_001 }],
+    [".5", { relative: false, us: 500_000 }],
+    ["+0.1", { relative: true, us: 100_000 }],
+    ["+.1", { relative: true, us: 100_000 }],
+    ["+0", { relative: true, us: 0 }],
+    ["+10", { relative: true, us: 10_000_000 }],
+    ["+.1~+.2", { relative: true, us: 100_000, untilUs: 200_000 }],
+    ["0.1~0.2", { relative: false, us: 100_000, untilUs: 200_000 }],
+    ["0...0.5", { relative: false, us: 0, returnsUs: 500_000 }],
+    ["+0...+0.5", { relative: true, us: 0, returnsUs: 500_000 }],
+    ["0.100...0.200", { relative: false, us: 100_000, returnsUs: 200_000 }],
+    ["*", { relative: true, us: null }],
+  ];
+  it.each(times)("%s", (text, time) => {
+    expect(parseScript(`${text} close(3) = 0`).events[0]?.time).toEqual(time);
+  });
+});
+
+describe("packets", () => {
+  it("every flag", () => {
+    expect(packet("> FSRPUEWA. 0:0(0) ack 1").flags).toBe(0x1ff);
+    expect(packet("> - 0:0(0)").flags).toBe(0);
+    expect(packet("> S5. 0:0(0) ack 1").flags).toBe(0x2 | 0x10 | 0x100 | 0x40); // accurate ECN: 101 in AE, CWR, ECE
+  });
+
+  it("numbers, with and without the end", () => {
+    expect(packet("< P. 1:1001(1000) ack 5 win 7 urg 3")).toMatchObject({ seq: 1, length: 1000, ack: 5, window: 7, urgent: 3 });
+    expect(packet("< . 9(0) ack 5 win 7")).toMatchObject({ seq: 9, length: 0 });
+    expect(packet("> R 4294967295:4294967295(0)")).toMatchObject({ seq: 0xffff_ffff, ack: null, window: null, urgent: null });
+  });
+
+  const options: [string, unknown][] = [
+    ["", []],
+    ["<...>", null],
+    ["<mss 1460>", [{ kind: "mss", mss: 1460 }]],
+    [
+      "<sackOK,nop,wscale 7,eol>",
+      [{ kind: "sack-permitted" }, { kind: "nop" }, { kind: "window-scale", shift: 7 }, { kind: "eol" }],
+    ],
+    ["<TS val 1 ecr 2>", [{ kind: "ts", val: 1, ecr: 2 }]],
+    ["<TS ecr 2>", [{ kind: "ts", val: null, ecr: 2 }]],
+    [
+      "<nop,nop,sack 1:2 5:6>",
+      [
+        { kind: "nop" },
+        { kind: "nop" },
+        {
+          kind: "sack",
+          blocks: [
+            { left: 1, right: 2 },
+            { left: 5, right: 6 },
+          ],
+        },
+      ],
+    ],
+    ["<FO abcd>", [{ kind: "fast-open", cookie: new Uint8Array([0xab, 0xcd]) }]],
+    ["<FO,nop>", [{ kind: "fast-open", cookie: new Uint8Array(0) }, { kind: "nop" }]],
+    ["<FOEXP aa>", [{ kind: "unknown", number: 254, data: new Uint8Array([0xf9, 0x89, 0xaa]) }]],
+    ["<ECN e1b 1 ceb 0 e0b 2>", [{ kind: "accecn1", counters: [1, 0, 2] }]],
+    ["<77 0x0102>", [{ kind: "unknown", number: 77, data: new Uint8Array([1, 2]) }]],
+  ];
+  it.each(options)("options %s", (text, expected) => {
+    expect(packet(`> S 0:0(0) ${text}`).options).toEqual(expected);
+  });
+
+  const marks: [string, object][] = [
+    ["[ect0]", { ecn: 2 }],
+    ["[ect1]", { ecn: 1 }],
+    ["[ce]", { ecn: 3 }],
+    ["[noecn]", { ecn: 0 }],
+    ["[ect01]", { ecn: "ect01" }],
+    ["(tos 0x10)", { tos: 16 }],
+    ["(ttl 5, tos 0x4)", { ttl: 5, tos: 4 }],
+    ["(hlim 5)", { ttl: 5 }],
+    ["(flowlabel 0x1)", { flowLabel: 1 }],
+  ];
+  it.each(marks)("marks %s", (text, expected) => {
+    expect(packet(`> ${text} . 1:1(0) ack 1`).ip).toEqual(expected);
+  });
+
+  it("ICMP with the quoted segment", () => {
+    expect(action("0 < icmp unreachable frag_needed mtu 1200 [1:1461(1460)]")).toEqual({
+      kind: "icmp",
+      icmp: { direction: "in", ip: {}, type: 3, code: 4, mtu: 1200, seq: 1, length: 1460 },
+    });
+  });
+
+  it("other protocols are named as not supported", () => {
+    expect(action("0 < udp (100)\n")).toEqual({ kind: "unsupported", feature: "udp packets" });
+  });
+});
+
+describe("calls", () => {
+  it("arguments of every kind", () => {
+    const found = action('0 f(..., 1, -2, 0x10, A|B, "te\\n", [1, 2], {a=1, b(2)=[{..., 3}]}, g(1)) = -1 EAGAIN (remark)');
+    expect(found).toMatchObject({
+      kind: "call",
+      call: {
+        name: "f",
+        errno: "EAGAIN",
+        result: { kind: "number", value: -1 },
+        args: [
+          { kind: "any" },
+          { value: 1 },
+          { value: -2 },
+          { value: 16 },
+          { kind: "binary", operator: "|" },
+          { kind: "text", value: "te\n" },
+          { kind: "list" },
+          { kind: "struct", fields: [{ name: "a" }, { name: "b", length: { value: 2 } }] },
+          { kind: "call", name: "g" },
+        ],
+      },
+    });
+  });
+
+  it("a result of any kind, and the time of the next event is none of it", () => {
+    const { events } = parseScript("0 f() = ...\n+0 g() = 3\n+.1 < . 1:1(0) ack 1 win 5\n* > . 1:1(0) ack 1");
+    expect(events.length).toBe(4);
+    expect(events[0]?.action).toMatchObject({ call: { result: null } });
+  });
+});
+
+describe("comments, options, commands, code", () => {
+  it("three forms of comments", () => {
+    const { events } = parseScript("// one\n0 f() = 0 /* two\nlines */ # three\n+0 g() = 0");
+    expect(events.map(({ text, place }) => [text, place.line])).toEqual([
+      ["0 f() = 0", 2],
+      ["+0 g() = 0", 4],
+    ]);
+  });
+
+  it("option lines and definitions", () => {
+    expect(parseScript('--tolerance_usecs=10\n--strict_segments\n-D N=5\n--local_ip="1.2.3.4"\n0 f() = 0').options).toMatchObject(
+      [
+        { name: "tolerance_usecs", value: "10" },
+        { name: "strict_segments", value: "" },
+        { name: "-D N", value: "5" },
+        { name: "local_ip", value: "1.2.3.4" },
+      ],
+    );
+  });
+
+  it("commands and code, with and without a time", () => {
+    expect(
+      parseScript("`./defaults.sh`\n+0 `sysctl a=b`\n+1 %{ assert 1\nprint(2) }%").events.map((event) => event.action),
+    ).toEqual([
+      { kind: "command", command: "./defaults.sh" },
+      { kind: "command", command: "sysctl a=b" },
+      { kind: "code", code: " assert 1\nprint(2) " },
+    ]);
+  });
+});
+
+describe("what is no script", () => {
+  const wrong: [string, number, number, string][] = [
+    ["x", 1, 1, 'a time, such as 0.1, +0.1, +.1~+.2, 0.1...0.2 or "*"'],
+    ["0 < S", 1, 6, "start:end(length)"],
+    ["0 < S 0:5(0) win 1", 1, 12, "the length is not the distance"],
+    ["0 < S 0:0(0) <mss>", 1, 15, "an option: mss"],
+    ["0 < S 0:0(0) <mss 1", 1, 20, '"," or ">"'],
+    ["0 < Q 0:0(0)", 1, 5, "flags"],
+    ["0 f(1 = 0", 1, 7, '"," or ")"'],
+    ["0 f(1)", 1, 7, '"=" and what the call returns'],
+    ["0 f(1) =", 1, 9, "a value"],
+    ["0 f([1) = 0", 1, 7, '"," or "]"'],
+    ["0 f({a=1) = 0", 1, 9, '"," or "}"'],
+    ["0 f() = 0\n\n  +0 ?", 3, 6, "a packet (< or >), a system call"],
+    ["0.5~0.1 > . 1:1(0)", 1, 8, "ends before it begins"],
+    ["/* never", 1, 1, "has no end"],
+    ["0 `never", 1, 3, "no end"],
+    ["0 %{ never", 1, 3, "no end"],
+  ];
+  it.each(wrong)("%j: line %i, column %i", (text, line, column, message) => {
+    let caught: unknown;
+    try {
+      parseScript(text);
+    } catch (error) {
+      caught = error;
+    }
+    expect(caught).toBeInstanceOf(ScriptSyntaxError);
+    expect((caught as ScriptSyntaxError).place).toEqual({ line, column });
+    expect((caught as ScriptSyntaxError).message).toContain(message);
+  });
+});

@@ -1,0 +1,132 @@
+/** What the runner takes for a pass, and what not. */
+import { describe, expect, it } from "vitest";
+import { ACCEPTED, judge, told } from "./support.js";
+
+describe("packets that the stack has to send", () => {
+  const data = `${ACCEPTED} +0 write(4, ..., 1000) = 1000\n`;
+
+  it("pass as they are", () => {
+    expect(told(judge(`${data} +0 > P. 1:1001(1000) ack 1`))).toBe("pass");
+  });
+
+  const wrong: [string, string][] = [
+    ["+0 > . 1:1001(1000) ack 1", "flags are P., expected . (PSH alone differs)"],
+    ["+0 > P. 2:1002(1000) ack 1", "sequence number is 1, expected 2 (off by -1)"],
+    ["+0 > P. 1:901(900) ack 1", "length is 1000, expected 900"],
+    ["+0 > P. 1:1001(1000) ack 2", "acknowledgment number is 1, expected 2"],
+    ["+0 > P. 1:1001(1000) ack 1 win 5", "window is 65535, expected 5"],
+    ["+0 > P. 1:1001(1000) ack 1 <nop,nop,sack 1:2>", "options are <>, expected <nop,nop,sack 1 {1:2}>"],
+    ["+0 > [ect0] P. 1:1001(1000) ack 1", "ECN field is 0, expected 2"],
+    ["+0 > (ttl 5) P. 1:1001(1000) ack 1", "TTL is 64, expected 5"],
+    ["+0 > (tos 0x4) P. 1:1001(1000) ack 1", "TOS is 0, expected 4"],
+    ["+.1 > P. 1:1001(1000) ack 1", "the packet came too early"],
+  ];
+  it.each(wrong)("%s fails", (line, message) => {
+    expect(told(judge(`${data} ${line}`))).toBe(`fail 11: ${message}`);
+  });
+
+  it("none where one is expected", () => {
+    expect(told(judge(`${ACCEPTED} +0 > . 1:1(0) ack 1`))).toBe("fail 10: no packet was sent");
+  });
+
+  it("a tolerance lets them be late", () => {
+    expect(told(judge(`--tolerance_usecs=200000\n${data} +.1 > P. 1:1001(1000) ack 1`))).toBe("pass");
+  });
+
+  it("segments may be joined, unless the script is strict about them", () => {
+    const script = `${ACCEPTED} +0 write(4, ..., 2000) = 2000\n +0 > P. 1:2001(2000) ack 1`;
+    expect(told(judge(script))).toBe("pass");
+    expect(told(judge(`--strict_segments\n${script}`))).toContain("flags are ., expected P.");
+  });
+
+  it("what the script does not know is a failure only when strict", () => {
+    expect(told(judge(data))).toBe("pass");
+    expect(told(judge(data, { strict: true }))).toMatch(/^fail 10: a packet that the script does not know/);
+    expect(told(judge(`${ACCEPTED}`, { strict: true }))).toBe("pass");
+  });
+
+  it("tolerant looks past the order of options, padding and the window", () => {
+    const script = ACCEPTED.replace("<mss 1460>", "<nop,mss 1460,nop>").replace("ack 1 <nop", "ack 1 win 5 <nop");
+    expect(told(judge(script))).toContain("window is 65535");
+    expect(told(judge(script, { tolerant: true }))).toBe("pass");
+  });
+});
+
+describe("calls", () => {
+  const wrong: [string, string][] = [
+    ["+0 read(4, ..., 10) = 5", "the call does not return"],
+    ["+0 write(4, ..., 10) = 5", "write returned 10"],
+    ["+0 read(9, ..., 10) = 5", "read returned -1 EBADF"],
+    ["+0 close(9) = -1 EINVAL", "close returned -1 EBADF"],
+    ["+0 getsockopt(4, SOL_TCP, TCP_NODELAY, [1], [4]) = 0", "getsockopt TCP_NODELAY"],
+    ["+0 ioctl(4, SIOCINQ, [5]) = 0", "ioctl SIOCINQ"],
+    ["+0 poll([{fd=4, events=POLLOUT, revents=POLLIN}], 1, 0) = 1", "poll: revents of 4 are 0x4, expected 0x1"],
+    ["+0...+.1 write(4, ..., 10) = 10", "the call did not wait"],
+    ["+0 %{ assert tcpi_state == TCP_CLOSE }%", "assert tcpi_state == TCP_CLOSE"],
+  ];
+  it.each(wrong)("%s fails", (line, message) => {
+    expect(told(judge(`${ACCEPTED} ${line}`))).toBe(`fail 10: ${message}`);
+  });
+
+  it("one that blocks returns in its time, and not in another", () => {
+    const script = (until: string): string =>
+      `${ACCEPTED} +0...+${until} read(4, ..., 10) = 10\n +.5 < P. 1:11(10) ack 1 win 100\n * > . 1:1(0) ack 11`;
+    expect(told(judge(script("0.5")))).toBe("pass");
+    expect(told(judge(script("0.3")))).toMatch(/^fail \d+: the call returned at another time/);
+  });
+});
+
+describe("what we do not have is named", () => {
+  const lines: [string, string][] = [
+    ["+0 < udp (10)\n", "udp packets"],
+    ["+0 splice(1, 2) = 0", "the system call splice"],
+    ["+0 setsockopt(4, SOL_TCP, TCP_ULP, [1], 4) = 0", "the socket option TCP_ULP"],
+    ["+0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 5", "sockets that are not SOCK_STREAM"],
+    ["+0 `rm -rf /`", 'the command "rm -rf /"'],
+    ["+0 `sysctl -q net.ipv4.tcp_nothing=1`", "sysctl net.ipv4.tcp_nothing"],
+    ["+0 `sysctl -q net.ipv4.tcp_congestion_control=bbr`", "the congestion control bbr"],
+    ["+0 %{ assert tcpi_nothing }%", "the name tcpi_nothing in code"],
+    ["+0 send(4, ..., 5, MSG_ZEROCOPY) = 5", "MSG_ZEROCOPY"],
+  ];
+  it.each(lines)("%s", (line, feature) => {
+    expect(told(judge(`${ACCEPTED} ${line}`))).toBe(`unsupported 10: ${feature}`);
+  });
+
+  it("options of packetdrill that change what is tested", () => {
+    expect(told(judge("--wire_protocol=x\n0 close(3) = 0"))).toBe("unsupported 0: the option --wire_protocol");
+  });
+});
+
+describe("configuration", () => {
+  const configured: [string, string][] = [
+    ["sysctl -q net.ipv4.tcp_timestamps=0", "<mss 1460,nop,nop,sackOK,nop,wscale 7>"],
+    ["sysctl -q net.ipv4.tcp_sack=0", "<mss 1460,nop,nop,TS val 100 ecr 0,nop,wscale 7>"],
+    ["sysctl -w net.ipv4.tcp_window_scaling=0", "<mss 1460,sackOK,TS val 100 ecr 0>"],
+    ["sysctl -q net.ipv4.tcp_rmem='4096 131072 16777216'", "<mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 9>"],
+    ["../common/set_sysctls.py /proc/sys/net/ipv4/tcp_timestamps=0 /proc/sys/net/ipv4/tcp_sack=0", "<mss 1460,nop,wscale 7>"],
+    ["../common/defaults.sh", "<mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>"],
+  ];
+  it.each(configured)("%s", (command, options) => {
+    const script = `\`${command}\`\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
+      +0 connect(3, ..., ...) = -1 EINPROGRESS\n+0 > S 0:0(0) ${options}`;
+    expect(told(judge(script))).toBe("pass");
+  });
+
+  it("--mtu, --ip_version, addresses", () => {
+    const script = `--mtu=1400\n--ip_version=ipv6\n${ACCEPTED.replace("mss 1460", "mss 1340")}`;
+    expect(told(judge(script))).toBe("pass");
+  });
+
+  it("-D gives code its names", () => {
+    expect(told(judge(`-D N=7\n${ACCEPTED} +0 %{ assert N == 7 }%`))).toBe("pass");
+  });
+});
+
+it("the same seed gives the same packets, another seed others", () => {
+  const bytes = (seed: number): string =>
+    judge(ACCEPTED, { seed })
+      .packets.map(({ bytes: one }) => Buffer.from(one).toString("hex"))
+      .join();
+  expect(bytes(1)).toBe(bytes(1));
+  expect(bytes(2)).not.toBe(bytes(1));
+});
