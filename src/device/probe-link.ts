@@ -22,7 +22,7 @@ export interface ProbeLinkOptions {
   readonly target: string;
   readonly route: Route;
   /**
-   * "ports": TCP over IPv4 alone, received by a raw socket that is told the ports; needs no libpcap. "any": whatever comes,
+   * "ports": TCP alone, received by a raw socket that is told the ports; needs no libpcap. "any": whatever comes,
    * received by libpcap.
    */
   readonly receive: "ports" | "any";
@@ -106,6 +106,7 @@ interface Sender {
 
 function receiveByPorts(options: ProbeLinkOptions): Receiver {
   const device: RawSocketDevice = openRawSocketDevice({ mark: options.mark });
+  if (options.target.includes(":")) device.openIpv6();
   device.start(
     (bytes, offset, length) => {
       options.onPacket(bytes, offset, length);

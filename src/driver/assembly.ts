@@ -63,8 +63,15 @@ export interface Parts {
   /** Default: real time. */
   readonly clock?: Clock;
   /** The kernel's ports that we use; undefined where the kernel has no part in it. */
-  readonly guard?: { readonly guard: PortGuard; readonly detail: string };
+  readonly guard?: GuardPart;
   readonly stack?: Pick<DriverOptions, "ownsAddresses" | "random" | "ephemeralPorts">;
+}
+
+/** The guard, what its self-test said, and what has to be done before it holds a port of an address. */
+export interface GuardPart {
+  readonly guard: PortGuard;
+  readonly detail: string;
+  readonly beforeHold?: (address: IpAddress) => void;
 }
 
 export interface Assembled {
@@ -145,7 +152,7 @@ export function assemble(options: AssemblyOptions, parts: Parts): Assembled {
     clock,
     connection: { mtuBytes: parts.mtuBytes, ...options.connection },
     checksums: options.checksums ?? "partial-ok",
-    ...(guard === undefined ? {} : { ports: new GuardedPorts(guard.guard, events, now), outgoing: createOutgoingPacket() }),
+    ...(guard === undefined ? {} : { ports: new GuardedPorts(guard, events, now), outgoing: createOutgoingPacket() }),
     ...(observer === undefined ? {} : { observer }),
   });
   driver = opened;
@@ -203,17 +210,20 @@ const packet = new IpPacket();
 /** The stack's ports, held by the guard. */
 class GuardedPorts implements PortHolder {
   readonly #guard: PortGuard;
+  readonly #beforeHold: GuardPart["beforeHold"];
   readonly #sink: TraceSink | undefined;
   readonly #now: () => number;
   readonly #held = new Map<string, HeldPort>();
 
-  constructor(guard: PortGuard, sink: TraceSink | undefined, now: () => number) {
-    this.#guard = guard;
+  constructor(part: GuardPart, sink: TraceSink | undefined, now: () => number) {
+    this.#guard = part.guard;
+    this.#beforeHold = part.beforeHold;
     this.#sink = sink;
     this.#now = now;
   }
 
   hold(address: IpAddress, port: number): void {
+    this.#beforeHold?.(address);
     const text = address.toString();
     // Holding takes a while, and what the connection does next is stamped with the time at which this began.
     const t = this.#now();

@@ -7,6 +7,7 @@ import { FaultInjector, type FaultRates } from "../device/fault-injector.js";
 import { LoopDevice } from "../device/loop-device.js";
 import { openRawSocketDevice, type RawSocketDevice } from "../device/raw-socket-device.js";
 import { isOwnAddress } from "../kernel/interfaces.js";
+import { ipv6Absence, requireIpv6 } from "../kernel/ipv6.js";
 import { createPortGuard, type GuardMethod } from "../kernel/port-guard.js";
 import { type IpAddress, parseAddress } from "../wire/address.js";
 import { type Assembled, type AssemblyOptions, assemble } from "./assembly.js";
@@ -15,6 +16,8 @@ import { routeOf } from "./session.js";
 
 /** How long the end of a process may wait for what was written to be acknowledged. */
 const LEAVE_US: Micros = 500 * MILLISECOND;
+/** RFC 791 §3.1. */
+const MAX_IPV4_BYTES = 65_535;
 
 /** The way to a peer: our address, and the largest packet. */
 export interface Path {
@@ -59,15 +62,23 @@ export function openHostSession(options: HostSessionOptions = {}): HostSession {
   const guard = createPortGuard(options.guard ?? "bpf");
   let opened: RawSocketDevice | undefined;
   try {
-    const report = guard.selfTest(own === undefined || own.isUnspecified() ? "127.0.0.1" : own.toString());
+    const loopback = own?.family === 6 ? "::1" : "127.0.0.1";
+    const report = guard.selfTest(own === undefined || own.isUnspecified() ? loopback : own.toString());
     // The add-on polls on the main thread's event loop: in a worker it would end the process.
     const link = openRawSocketDevice({ mark: guard.mark, ...(isMainThread ? {} : { backend: "koffi" as const }) });
     opened = link;
     const assembled = assemble(withFaults(options, MONOTONIC_CLOCK), {
       link,
       interfaceName: "lo",
-      mtuBytes: link.mtuBytes,
-      guard: { guard, detail: report.detail },
+      // For whoever connects to us, in either family; towards a peer that we connect to the route tells.
+      mtuBytes: Math.min(link.mtuBytes, MAX_IPV4_BYTES),
+      guard: {
+        guard,
+        detail: report.detail,
+        beforeHold(address) {
+          if (address.family === 6) link.openIpv6();
+        },
+      },
     });
     // Asking the kernel takes two sockets, and the way to a loopback address does not change.
     const loopbackPaths = new Map<string, Path>();
@@ -76,20 +87,23 @@ export function openHostSession(options: HostSessionOptions = {}): HostSession {
       get unmatchedBends() {
         return assembled.unmatchedBends;
       },
-      hasIpv6: false,
+      get hasIpv6() {
+        return ipv6Absence() === "";
+      },
       pathTo(remote) {
         const text = remote.toString();
         const known = loopbackPaths.get(text);
         if (known !== undefined) return known;
-        if (remote.family === 6) throw new RawTcpError("EAFNOSUPPORT", `${text}: the raw link carries IPv4 only`);
+        if (remote.family === 6) requireIpv6(text);
+        if (own !== undefined && own.family !== remote.family) throw otherFamily(text, own);
         if (options.allowRemote !== true && !isOwnAddress(text)) throw remoteTarget(text);
         const route = routeOf(text);
-        const mtuBytes = Math.min(route.mtuBytes || 65_535, assembled.driver.device.mtuBytes);
+        const mtuBytes = Math.min(route.mtuBytes || MAX_IPV4_BYTES, assembled.driver.device.mtuBytes);
         const path = { source: own ?? parseAddress(route.source), mtuBytes };
         if (remote.isLoopback() && loopbackPaths.size < 1000) loopbackPaths.set(text, path);
         return path;
       },
-      isOwn: (address) => address.family === 4 && (address.isUnspecified() || isOwnAddress(address.toString())),
+      isOwn: (address) => address.isUnspecified() || isOwnAddress(address.toString()),
       close(how) {
         if (how === "leave") assembled.driver.leave(link.poll, LEAVE_US);
         else assembled.driver.close();
@@ -169,6 +183,10 @@ function withFaults(options: AssemblyOptions & { readonly faults?: Faults | unde
       return new FaultInjector(inner, { seed, out: rates, in: inner.name === "loop" ? {} : rates, schedule, events, now });
     },
   };
+}
+
+function otherFamily(address: string, own: IpAddress): RawTcpError {
+  return new RawTcpError("EAFNOSUPPORT", `${address} cannot be reached from our address ${own}, which is of the other family`);
 }
 
 function remoteTarget(address: string): RawTcpError {

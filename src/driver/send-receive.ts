@@ -251,7 +251,7 @@ export class Prober {
     this.#link = await openProbeLink({
       target,
       route: this.route,
-      receive: kind === "tcp" && this.target.family === 4 && !frames ? "ports" : "any",
+      receive: kind === "tcp" && !frames ? "ports" : "any",
       frames,
       mark: this.#guard.mark,
       onPacket: (bytes, offset, length) => this.#receive(bytes, offset, length),

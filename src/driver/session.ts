@@ -6,6 +6,7 @@ import { RawTcpError } from "../base/errors.js";
 import { openPcapDevice } from "../device/pcap-device.js";
 import { openRawSocketDevice } from "../device/raw-socket-device.js";
 import { isOwnAddress } from "../kernel/interfaces.js";
+import { requireIpv6 } from "../kernel/ipv6.js";
 import { LibcError } from "../kernel/libc.js";
 import { createPortGuard, type GuardMethod, type PortGuard } from "../kernel/port-guard.js";
 import { type Route, routeTo } from "../kernel/route.js";
@@ -38,11 +39,12 @@ export interface Session extends Assembled {
 }
 
 /**
- * Opens a session. Rejects with errors of one line: `ERR_REMOTE_TARGET` for a target beyond this host, LibcError (`EPERM`
- * without rights, `ENETUNREACH`), PortGuardError (`EGUARD` when the self-test saw the kernel answer), CaptureError.
+ * Opens a session. Rejects with errors of one line: `ERR_REMOTE_TARGET` for a target beyond this host, `EAFNOSUPPORT` for IPv6
+ * where there is none, LibcError (`EPERM` without rights, `ENETUNREACH`), PortGuardError (`EGUARD` when the self-test saw the kernel answer), CaptureError.
  */
 export async function openSession(options: SessionOptions): Promise<Session> {
   const target = parseAddress(options.target);
+  if (target.family === 6) requireIpv6(options.target);
   const isServer = target.isUnspecified();
   if (!isServer && !isOwnAddress(options.target) && options.allowRemote !== true) {
     throw new RawTcpError(
@@ -50,26 +52,20 @@ export async function openSession(options: SessionOptions): Promise<Session> {
       `${options.target} is not an address of this host: add --allow-remote if you may send there`,
     );
   }
-  const route = routeOf(isServer ? "127.0.0.1" : options.target);
+  const loopback = target.family === 6 ? "::1" : "127.0.0.1";
+  const route = routeOf(isServer ? loopback : options.target);
   const guard = createPortGuard(options.guard ?? "bpf");
   let device: PacketDevice | undefined;
   try {
     const local = parseAddress(options.source ?? route.source);
-    // The pcap link, too, sends through a raw socket to this host's own addresses.
-    if (target.family === 6 && (options.link !== "pcap" || route.isOwnAddress)) {
-      throw new RawTcpError(
-        "ERR_IPV6_RAW",
-        `${options.target}: the raw link carries IPv4 only; use --link pcap on an Ethernet or veth interface`,
-      );
-    }
     if (local.family !== target.family) {
       throw new RawTcpError("EINVAL", `source ${local} and target ${target} are of different address families`);
     }
-    const report = guard.selfTest(local.isUnspecified() ? "127.0.0.1" : local.toString());
+    const report = guard.selfTest(local.isUnspecified() ? loopback : local.toString());
     const link =
       options.link === "pcap"
         ? await openPcapDevice({ interface: route.interface, target: options.target, mark: guard.mark })
-        : openRawSocketDevice({ mark: guard.mark });
+        : openRawLink(target, guard.mark);
     const mtuBytes = Math.min(route.mtuBytes || link.mtuBytes, link.mtuBytes);
     device = link;
     const assembled = assemble(options, {
@@ -95,6 +91,18 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   } catch (error) {
     device?.close();
     guard.close();
+    throw error;
+  }
+}
+
+/** For a target of IPv6 with the sockets for it. */
+function openRawLink(target: IpAddress, mark: number | undefined): PacketDevice {
+  const link = openRawSocketDevice({ mark });
+  try {
+    if (target.family === 6) link.openIpv6();
+    return link;
+  } catch (error) {
+    link.close();
     throw error;
   }
 }

@@ -13,8 +13,11 @@ export interface PortRange {
   readonly last: number;
 }
 
-/** What the filtered socket's packets begin with: the IPv4 header (raw sockets) or an Ethernet header (packet sockets). */
-export type FilterLayer = "ipv4" | "ethernet";
+/**
+ * What the filtered socket's packets begin with: the IPv4 header (raw sockets of IPv4), the TCP header (those of IPv6) or an
+ * Ethernet header (packet sockets).
+ */
+export type FilterLayer = "ipv4" | "tcp" | "ethernet";
 
 /** The program `ret #0`: every packet is dropped. */
 export function dropAllFilter(): Uint8Array {
@@ -24,7 +27,7 @@ export function dropAllFilter(): Uint8Array {
 /**
  * The program "TCP to one of these ports".
  *
- * On layer "ipv4" the protocol is not looked at: the raw socket is already one for TCP. On layer "ethernet" both IPv4 and
+ * On layers "ipv4" and "tcp" the protocol is not looked at: the raw socket is already one for TCP. On layer "ethernet" both IPv4 and
  * IPv6 (without extension headers) are taken, and what this host itself sends is dropped. Fragments with an offset hold no
  * TCP header and are dropped. Throws RangeError when there are more than 100 ports and ranges: a filter is run for every
  * packet of the host, and conditional jumps reach 255 instructions.
@@ -33,7 +36,7 @@ export function portFilter(ports: readonly (number | PortRange)[], layer: Filter
   if (ports.length > 100) throw new RangeError(`a port filter takes at most 100 ports and ranges, not ${ports.length}`);
   const ranges = ports.map((port) => (typeof port === "number" ? { first: port, last: port } : port));
   let left = ranges.reduce((count, range) => count + (range.first === range.last ? 1 : 2), 0);
-  const program = layer === "ipv4" ? ipv4Header(left) : ethernetHeader(left);
+  const program = layer === "ipv4" ? ipv4Header(left) : layer === "tcp" ? tcpHeader() : ethernetHeader(left);
   // Here A holds the destination port. Below the tests stand `ret drop` and, one further, `ret accept`.
   for (const { first, last } of ranges) {
     if (first === last) {
@@ -103,6 +106,11 @@ function ipv4Header(testCount: number): Instruction[] {
     instruction(LDX_B_MSH, 0, 0, 0), // X = 4 * IHL
     instruction(LD_H_IND, 0, 0, 2), // A = destination port
   ];
+}
+
+/** The same where the packet begins with the TCP header. What is too short to have ports, the kernel drops at the load. */
+function tcpHeader(): Instruction[] {
+  return [instruction(LD_H_ABS, 0, 0, 2)];
 }
 
 /** The same behind an Ethernet header of 14 bytes, for IPv4 and IPv6. */

@@ -60,7 +60,7 @@ export function probeGuard(
     const unguarded = boundPort(target, descriptors);
     const peer = boundPort(target, descriptors);
     const raw = rawSocket(isIpv4, mark, descriptors);
-    if (isIpv4) attachFilter(raw, portFilter([peer]));
+    attachFilter(raw, portFilter([peer], isIpv4 ? "ipv4" : "tcp"));
     const seen = { heldReset: false, ownReset: false, unguardedReset: false };
     const send = (from: number, to: number, sequence: number, flags: number) => {
       const packet = tcpPacket(target, from, to, sequence, flags);

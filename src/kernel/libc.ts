@@ -30,6 +30,7 @@ export const SOCK_NONBLOCK = 0o4000;
 export const IPPROTO_IP = 0;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_IPV6 = 41;
+export const IPPROTO_ICMPV6 = 58;
 
 // Socket options: include/uapi/asm-generic/socket.h.
 export const SOL_SOCKET = 1;
@@ -52,6 +53,14 @@ export const IP_MTU = 14;
 /** include/uapi/linux/in6.h. */
 export const IPV6_MTU = 24;
 export const IPV6_V6ONLY = 26;
+/** Packets sent begin with the IPv6 header (Linux 4.5). On receipt it changes nothing: the header is never there. */
+export const IPV6_HDRINCL = 36;
+/** Traffic class and flow label of a received packet, as ancillary data of the same number; none when both are zero. */
+export const IPV6_FLOWINFO = 11;
+export const IPV6_RECVPKTINFO = 49;
+export const IPV6_PKTINFO = 50;
+export const IPV6_RECVHOPLIMIT = 51;
+export const IPV6_HOPLIMIT = 52;
 
 export const MSG_DONTWAIT = 0x40;
 export const POLLIN = 0x001;
@@ -186,6 +195,13 @@ export function recv(fd: number, into: Uint8Array, flags: number): number {
   return received < 0 ? -functions.errno() : received;
 }
 
+/** recvmsg(2) by a struct msghdr, see `ipv6-message.ts`. Returns the bytes read or -errno. */
+export function recvmsg(fd: number, message: Uint8Array, flags: number): number {
+  const functions = libc();
+  const received = functions.recvmsg(fd, message, flags);
+  return received < 0 ? -functions.errno() : received;
+}
+
 /** poll(2) on one descriptor, blocking the thread for at most `timeoutMs`. Returns the events that are ready (0: none). */
 export function poll(fd: number, events: number, timeoutMs: number): number {
   const pollfd = new Int32Array([fd, 0]); // struct pollfd { int fd; short events; short revents; }
@@ -275,6 +291,7 @@ type LibcFunctions = {
   ioctl: (fd: number, request: number, argument: Uint8Array) => number;
   sendto: (fd: number, b: Uint8Array, length: number, flags: number, to: Uint8Array | null, toLength: number) => number;
   recv: (fd: number, into: Uint8Array, length: number, flags: number) => number;
+  recvmsg: (fd: number, message: Uint8Array, flags: number) => number;
   poll: (pollfds: Int32Array, count: number, timeoutMs: number) => number;
   if_nametoindex: (name: string) => number;
   errno: () => number;
@@ -321,6 +338,7 @@ function libc(): LibcFunctions {
     ioctl: library.func("int ioctl(int, unsigned long, void *)") as LibcFunctions["ioctl"],
     sendto: library.func("intptr_t sendto(int, void *, size_t, int, void *, uint32_t)") as LibcFunctions["sendto"],
     recv: library.func("intptr_t recv(int, void *, size_t, int)") as LibcFunctions["recv"],
+    recvmsg: library.func("intptr_t recvmsg(int, void *, int)") as LibcFunctions["recvmsg"],
     poll: library.func("int poll(void *, unsigned long, int)") as LibcFunctions["poll"],
     if_nametoindex: library.func("unsigned int if_nametoindex(const char *)") as LibcFunctions["if_nametoindex"],
     errno: () => koffi.errno(),

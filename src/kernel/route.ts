@@ -50,7 +50,7 @@ export function routeTo(target: string, interfaceName?: string): Route {
     source,
     interface: link?.name ?? "",
     interfaceIndex: answer.interfaceIndex,
-    mtuBytes: mtuBytes || (link?.mtuBytes ?? 0),
+    mtuBytes: Math.min(mtuBytes || (link?.mtuBytes ?? 0), target.includes(":") ? MAX_IPV6_BYTES : MAX_IPV4_BYTES),
     isOwnAddress: answer.type === RTN_LOCAL,
     gateway: answer.gateway,
   };
@@ -90,6 +90,9 @@ const NDA_DST = 1;
 const NDA_LLADDR = 2;
 /** NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT: the address is known, be it an old one. */
 const NUD_USABLE = 0x02 | 0x04 | 0x08 | 0x10 | 0x80;
+/** The total length is a field of 16 bits (RFC 791 §3.1); in IPv6 it is the length behind the header (RFC 8200 §3). */
+const MAX_IPV4_BYTES = 65_535;
+const MAX_IPV6_BYTES = 40 + 65_535;
 /** RFC 863: a port at which nothing is done. A UDP socket's connect(2) sends nothing anyway. */
 const DISCARD_PORT = 9;
 

@@ -64,7 +64,7 @@ describe.each(["raw-socket", "koffi"] as const)("raw device over %s", (backend) 
 
   it("sends and receives whole packets up to 65,535 bytes", async () => {
     device = openRawSocketDevice({ backend });
-    expect(device).toMatchObject({ name: "raw", backend, mtuBytes: 65535 });
+    expect(device).toMatchObject({ name: "raw", backend, mtuBytes: 65536 });
     const to = port();
     device.setPorts([to]);
     start();
@@ -168,7 +168,13 @@ describe.each(["raw-socket", "koffi"] as const)("raw device over %s", (backend) 
     ).toBe(false);
     expect(send(ipv4Packet({ from: 1, to: 2, destination: "192.0.2.1" }))).toBe(false);
     expect(send(new Uint8Array(19))).toBe(false);
-    expect(send(new Uint8Array(40).fill(0x60))).toBe(false); // IPv6
+    expect(send(new Uint8Array(40).fill(0x50))).toBe(false); // neither IPv4 nor IPv6
+    const beyond = new Uint8Array(65536);
+    beyond[0] = 0x45;
+    const wide = openRawSocketDevice({ backend });
+    expect(wide.send(beyond, 0, beyond.length, "")).toBe(false); // the field of the total length does not hold it
+    expect(Object.fromEntries(wide.stats.sendErrors)).toEqual({ EMSGSIZE: 1 });
+    wide.close();
     run("nft", "add table ip deaf { chain o { type filter hook output priority 0; tcp dport 9 drop; }; }");
     expect(send(ipv4Packet({ from: 1, to: 9 }))).toBe(false);
     run("nft", "delete table ip deaf");

@@ -145,6 +145,27 @@ describe("portFilter on layer ipv4", () => {
   });
 });
 
+describe("portFilter on layer tcp", () => {
+  it("lets exactly the ports and ranges through, where the packet begins with the TCP header", () => {
+    fc.assert(
+      fc.property(wantedPorts, port, (ports, other) => {
+        const program = portFilter(ports, "tcp");
+        const edges = ports.flatMap((p) => (typeof p === "number" ? [p - 1, p, p + 1] : [p.first - 1, p.last, p.last + 1]));
+        for (const to of [other, ...edges].filter((p) => p >= 0 && p <= 65535)) {
+          const segment = ipv4Packet({ from: to ^ 0x5555, to }).subarray(20);
+          expect(passes(program, segment)).toBe(isIn(ports, to));
+        }
+      }),
+    );
+  });
+
+  it("drops what ends before the port", () => {
+    const program = portFilter([{ first: 0, last: 65535 }], "tcp");
+    expect(passes(program, new Uint8Array(3))).toBe(false);
+    expect(passes(program, new Uint8Array(4))).toBe(true);
+  });
+});
+
 describe("portFilter on layer ethernet", () => {
   const program = portFilter([80, { first: 5000, last: 5009 }], "ethernet");
 

@@ -34,6 +34,8 @@ export const VETH_IPV6: Path = {
   kernel: "2001:db8:77::2",
   ours: "2001:db8:77::1",
 };
+export const LOOPBACK_RAW_IPV6: Path = { name: "raw link on loopback, IPv6", link: "raw", kernel: "::1", ours: "::1" };
+export const VETH_RAW_IPV6: Path = { ...VETH_IPV6, name: "raw link across a veth pair, IPv6", link: "raw" };
 export const PATHS = [LOOPBACK, VETH, VETH_PCAP];
 
 /** 2 MSL in the tests, unless they ask for another. */
@@ -79,7 +81,12 @@ export class World {
 
   /** The kernel at the other end of a path. */
   peer(path: Path): KernelPeer {
-    return path.kernel === "127.0.0.1" ? this.#here : this.#beyond;
+    return path.kernel === path.ours ? this.#here : this.#beyond;
+  }
+
+  /** Runs a program in the far namespace to its end. */
+  far(program: string, ...args: string[]): string {
+    return this.#far.run(program, ...args);
   }
 
   /** Opens a session towards the kernel. It is closed by `closeSessions` if the test did not. */
