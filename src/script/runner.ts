@@ -100,6 +100,7 @@ export class Runner {
       sendBufferBytes: 4_194_304,
       // tcp_mtu_probing 0.
       mtuProbing: 0,
+      ...(options.profile === "rfc" ? {} : { zeroWindowProbe: "old-number" }),
       ...options.connection,
     };
   }
@@ -207,10 +208,14 @@ export class Runner {
 
   #advance(until: Micros, isEnough: () => boolean = () => false): void {
     const { world } = this.#need();
-    world.advance(until, () => {
+    const look = (): boolean => {
       this.#poke();
       return isEnough();
-    });
+    };
+    // A call whose time is up returns though nothing happens.
+    const returns = this.#waiting?.until ?? until;
+    if (returns > world.now && returns < until) world.advance(returns, look);
+    if (!isEnough()) world.advance(until, look);
   }
 
   /** Asks a call that waits whether it is done. */

@@ -8,6 +8,9 @@ import type { ConnectionConfig } from "../tcp/config.js";
 import { congestionByName } from "../tcp/congestion-controls.js";
 import { UnsupportedError } from "./errors.js";
 
+/** What the prelude of Linux's own scripts sets, as far as it differs from what a host has anyway. */
+const PRELUDE: Partial<ConnectionConfig> = { receiveBufferBytes: 540_000, receiveBufferMaxBytes: 15 << 20 };
+
 /** Changes that a command asks for. */
 export interface HostChanges {
   readonly connection: Partial<ConnectionConfig>;
@@ -16,7 +19,7 @@ export interface HostChanges {
 
 type Reader = (value: string) => Partial<ConnectionConfig>;
 
-/** Defaults of a host to which a script's prelude brings it back; they are those that the stack has anyway. */
+/** A script's prelude, which brings a host to known values. */
 const PRELUDES = /(?:^|\/)(?:defaults|default|set_default\w*|initialize|init|common)\.(?:sh|py)$/;
 
 const last = (value: string): number =>
@@ -85,6 +88,27 @@ const IPV4: Readonly<Record<string, Reader>> = {
   tcp_tw_reuse: NOTHING,
 };
 
+/** FreeBSD's names (net.inet.tcp.…). */
+const FREEBSD: Readonly<Record<string, Reader>> = {
+  rfc1323: (value) => ({ timestamps: isOn(value), windowScaling: isOn(value) }),
+  "sack.enable": (value) => ({ sack: isOn(value) }),
+  "ecn.enable": (value) => readOne("net.ipv4.tcp_ecn", value),
+  msl: (value) => ({ mslUs: Number(value) * MILLISECOND }),
+  keepidle: (value) => ({ keepAliveIdleUs: Number(value) * MILLISECOND }),
+  keepintvl: (value) => ({ keepAliveIntervalUs: Number(value) * MILLISECOND }),
+  keepcnt: (value) => ({ keepAliveCount: Number(value) }),
+  "cc.algorithm": (value) => ({ congestion: congestionOf(value) }),
+  delacktime: (value) => ({ delayedAckUs: Number(value) * MILLISECOND }),
+  delayed_ack: (value) => (isOn(value) ? {} : { delayedAckUs: 0 }),
+  initcwnd_segments: (value) => ({ initialWindowSegments: Number(value) }),
+  rexmit_min: (value) => ({ rtoMinUs: Number(value) * MILLISECOND }),
+  rexmit_initial: (value) => ({ rtoInitialUs: Number(value) * MILLISECOND }),
+  "hostcache.purgenow": NOTHING,
+  "hostcache.enable": NOTHING,
+  sendspace: (value) => ({ sendBufferBytes: Number(value) }),
+  recvspace: (value) => ({ receiveBufferBytes: Number(value) }),
+};
+
 const CORE =
   /^net\.core\.(default_qdisc|netdev_\w+|rmem_\w+|wmem_\w+|somaxconn|optmem_max|high_order_\w+|dev_weight|tstamp_\w+)$/;
 
@@ -95,6 +119,7 @@ export function readCommand(command: string): HostChanges {
   for (const line of command.split(/\n|;|&&/)) {
     const text = line.trim().replace(/\s+/g, " ");
     if (text === "" || text.startsWith("#")) continue;
+    if (PRELUDES.test(text.split(" ")[0] ?? "")) connection = { ...connection, ...PRELUDE };
     for (const [name, value] of assignments(text)) {
       if (name === "net.ipv4.tcp_syncookies")
         stack = { ...stack, synCookies: (["off", "when-full", "always"] as const)[Number(value)] ?? "off" };
@@ -109,7 +134,13 @@ export function readCommand(command: string): HostChanges {
 function readOne(name: string, value: string): Partial<ConnectionConfig> {
   if (CORE.test(name)) return {};
   const read = /^net\.ipv4\.(\w+)$/.exec(name)?.[1];
-  const reader = read !== undefined && Object.hasOwn(IPV4, read) ? IPV4[read] : undefined;
+  const inFreeBsd = /^net\.inet\.tcp\.([\w.]+)$/.exec(name)?.[1];
+  const reader =
+    read !== undefined && Object.hasOwn(IPV4, read)
+      ? IPV4[read]
+      : inFreeBsd !== undefined && Object.hasOwn(FREEBSD, inFreeBsd)
+        ? FREEBSD[inFreeBsd]
+        : undefined;
   if (reader === undefined) throw new UnsupportedError(`sysctl ${name}`);
   return reader(value);
 }
@@ -122,7 +153,7 @@ function assignments(text: string): [string, string][] {
   // What brings the host back afterwards is of no use to a stack that ends with the script.
   if (/(?:restore_sysctls|reset_sysctls|restore)\w*\.(?:py|sh)$/.test(program)) return [];
   if (/^(?:sleep|true|echo|modprobe)$/.test(program)) return [];
-  if (/^(?:tc|ethtool|ip)$/.test(program)) return [];
+  if (/^(?:tc|ethtool|ip|kldload|kldunload|ifconfig|arp|nstat)$/.test(program) && !text.includes("|")) return [];
   if (/(?:^|\/)sysctl$/.test(program)) return pairs(args.filter((word) => !/^-[a-z]+$/.test(word)));
   if (/set_sysctls\.py$/.test(program)) {
     return pairs(args).map(([path, value]) => [path.replace(/^\/proc\/sys\//, "").replaceAll("/", "."), value]);

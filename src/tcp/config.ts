@@ -68,6 +68,8 @@ export interface ConnectionConfig {
    * large segments smaller ones, then a search upwards by probes. 2: such a search from the start.
    */
   readonly mtuProbing: MtuProbing;
+  /** What asks a peer with a closed window: a byte beyond it (RFC 9293 §3.8.6.1), or an old number without data, as Linux has it. */
+  readonly zeroWindowProbe: "byte" | "old-number";
   /** Initial congestion window in segments. */
   readonly initialWindowSegments: number;
   /** The same in bytes: the smaller of both counts, but two segments may always go (RFC 6928 §2). NEVER for no bound. */
@@ -144,6 +146,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   challengeAckIntervalUs: 500 * MILLISECOND,
   // Linux's default is 0, and a connection whose path is a black hole hangs.
   mtuProbing: 1,
+  zeroWindowProbe: "byte",
   // RFC 6928 §2.
   initialWindowSegments: 10,
   // RFC 6928 §2 has 14,600 here. Note: Linux counts segments alone, as we do; with an MSS up to 1,460 it is the same.

@@ -286,6 +286,12 @@ function sendProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const offset = seqDiff(snd.una, tcb.dataStart);
   const data = Math.min(1, tcb.sendQueue.length - offset);
   if (data <= 0 && !tcb.finQueued) return false;
+  if (tcb.config.zeroWindowProbe === "old-number") {
+    emitSegment(tcb, out, now, ACK, seqAdd(snd.una, -1), tcb.rcv.nxt, advertise(tcb, tcb.rcv.windShift), 0, 0, NOTE_PROBE);
+    acknowledged(tcb);
+    tcb.counters.zeroWindowProbes++;
+    return true;
+  }
   const flags = data > 0 ? ACK : ACK | FIN;
   emitSegment(tcb, out, now, flags, snd.una, tcb.rcv.nxt, advertise(tcb, tcb.rcv.windShift), offset, data, NOTE_PROBE);
   if (tcb.urgentOut && seqGt(snd.up, snd.una)) setUrgentPointer(tcb, out, snd.una);

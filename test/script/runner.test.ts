@@ -104,7 +104,9 @@ describe("configuration", () => {
     ["sysctl -w net.ipv4.tcp_window_scaling=0", "<mss 1460,sackOK,TS val 100 ecr 0>"],
     ["sysctl -q net.ipv4.tcp_rmem='4096 131072 16777216'", "<mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 9>"],
     ["../common/set_sysctls.py /proc/sys/net/ipv4/tcp_timestamps=0 /proc/sys/net/ipv4/tcp_sack=0", "<mss 1460,nop,wscale 7>"],
-    ["../common/defaults.sh", "<mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>"],
+    ["sysctl net.inet.tcp.rfc1323=0 net.inet.tcp.sack.enable=0", "<mss 1460>"],
+    ["sysctl -w net.ipv4.tcp_timestamps=0\nsysctl -w net.ipv4.tcp_sack=0", "<mss 1460,nop,wscale 7>"],
+    ["../common/defaults.sh", "<mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 8>"],
   ];
   it.each(configured)("%s", (command, options) => {
     const script = `\`${command}\`\n0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
