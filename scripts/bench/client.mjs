@@ -1,11 +1,11 @@
 /**
- * One measurement, in a process of its own: `client.mjs STACK TASK PORT AMOUNT`. STACK is "ours" or "node"; TASK "send",
+ * One measurement, in a process of its own: `client.mjs STACK TASK PORT AMOUNT HOST`. STACK is "ours" or "node"; TASK "send",
  * "receive" (AMOUNT in bytes) or "connect" (AMOUNT in connections, 50 at once). Prints one JSON line.
  */
 import { connect as nodeConnect } from "node:net";
 import { performance } from "node:perf_hooks";
 
-const [, , stack, task, portText, amountText] = process.argv;
+const [, , stack, task, portText, amountText, host = "127.0.0.1"] = process.argv;
 const port = Number(portText);
 const amount = Number(amountText);
 const CHUNK = Buffer.alloc(128 * 1024, 0x62);
@@ -14,8 +14,8 @@ const AT_ONCE = 50;
 
 async function openOurs() {
   const { openSession, parseAddress, TcpStream } = await import("../../dist/index.js");
-  const session = await openSession({ target: "127.0.0.1", connection: { mslUs: 1000 } });
-  const remote = parseAddress("127.0.0.1");
+  const session = await openSession({ target: host, connection: { mslUs: 1000 } });
+  const remote = parseAddress(host);
   return {
     dial: () => TcpStream.connect(session.driver, { local: session.local, remote, remotePort: port }),
     close: () => session.close(),
@@ -23,7 +23,7 @@ async function openOurs() {
 }
 
 function openNode() {
-  return { dial: () => nodeConnect({ port, host: "127.0.0.1", allowHalfOpen: true }), close: () => undefined };
+  return { dial: () => nodeConnect({ port, host, allowHalfOpen: true }), close: () => undefined };
 }
 
 const tasks = {

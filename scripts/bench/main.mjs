@@ -10,9 +10,10 @@ import { fileURLToPath } from "node:url";
 import { benchRecovery } from "./recovery.mjs";
 
 const quick = process.argv.includes("--quick");
+const host = process.argv.includes("--ipv6") ? "::1" : "127.0.0.1";
 if (process.argv.includes("--help")) {
   process.stdout.write(
-    "scripts/bench.sh [--quick] [--rounds N]   bulk send, bulk receive and connections beside Node's net\n" +
+    "scripts/bench.sh [--quick] [--rounds N] [--ipv6]   bulk send, bulk receive and connections beside Node's net\n" +
       "scripts/bench.sh recovery [--quick]       goodput on a lossy path beside the kernel's; needs root\n",
   );
   process.exit(0);
@@ -55,7 +56,7 @@ const plans = [
 
 process.stdout.write(
   `Node ${process.version}, ${cpus().length} CPUs${pinned ? ", each side pinned to one" : ""}, kernel's congestion control ${congestion()}, ` +
-    `${rounds} rounds of ours and node in turn\n`,
+    `${rounds} rounds of ours and node in turn, at ${host}\n`,
 );
 process.stdout.write(
   `${"".padEnd(14)}${"ours".padStart(12)}${"node:net".padStart(12)}${"ratio".padStart(8)}   user+system CPU of ours, of node; ours, all rounds\n`,
@@ -80,7 +81,7 @@ for (const plan of plans) {
 }
 
 function startPeer(role) {
-  const child = start(0, ["peer.mjs", role], ["pipe", "pipe", "inherit"]);
+  const child = start(0, ["peer.mjs", role, host], ["pipe", "pipe", "inherit"]);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", () => reject(new Error(`the ${role} peer ended`)));
@@ -91,7 +92,11 @@ function startPeer(role) {
 }
 
 function measure(stack, plan, port) {
-  const child = start(1, ["client.mjs", stack, plan.task, String(port), String(plan.amount)], ["ignore", "pipe", "inherit"]);
+  const child = start(
+    1,
+    ["client.mjs", stack, plan.task, String(port), String(plan.amount), host],
+    ["ignore", "pipe", "inherit"],
+  );
   let output = "";
   child.stdout.on("data", (data) => {
     output += data;

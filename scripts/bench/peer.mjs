@@ -8,7 +8,7 @@
  */
 import { createServer } from "node:net";
 
-const role = process.argv[2];
+const [, , role, host = "127.0.0.1"] = process.argv;
 const CHUNK = Buffer.alloc(128 * 1024, 0x61);
 const REPLY = Buffer.from("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok");
 
@@ -48,7 +48,7 @@ const server = createServer({ allowHalfOpen: true }, (socket) => {
   if (role === "reply") socket.on("end", () => socket.end());
   roles[role](socket);
 });
-server.listen({ port: 0, host: "127.0.0.1", backlog: 1024 }, () => {
+server.listen({ port: 0, host, backlog: 1024 }, () => {
   const address = server.address();
   if (address !== null && typeof address === "object") process.stdout.write(`${address.port}\n`);
 });

@@ -3,6 +3,7 @@ import { captureLatency, isCaptureAvailable } from "../device/capture.js";
 import { openRawSocketDevice } from "../device/raw-socket-device.js";
 import { readCapabilities } from "../kernel/capabilities.js";
 import { listInterfaces, readOffloads } from "../kernel/interfaces.js";
+import { requireIpv6 } from "../kernel/ipv6.js";
 import { isLibcAvailable } from "../kernel/libc.js";
 import { createPeerObserver } from "../kernel/peer-state.js";
 import { createPortGuard, type GuardMethod } from "../kernel/port-guard.js";
@@ -38,6 +39,7 @@ export async function doctor(options: DoctorOptions): Promise<number> {
   tell(checkRight("CAP_NET_ADMIN", rights.netAdmin, false));
   tell(checkRawSocket());
   for (const method of ["bpf", "nft", "iptables"] as const) tell(checkGuard(method));
+  tell(checkIpv6());
   tell(checkPeerState());
   tell(await checkCapture());
   for (const line of checkInterfaces()) tell(line);
@@ -110,6 +112,28 @@ function checkGuard(method: TestedGuard): Check {
     }
   } catch (error) {
     return bad(name, error, optional, GUARD_MENDS[method]);
+  }
+}
+
+/** The sockets of its own that IPv6 has, and the guard in the other family. */
+function checkIpv6(): Check {
+  const name = "IPv6";
+  try {
+    requireIpv6("::1");
+    const device = openRawSocketDevice();
+    try {
+      device.openIpv6();
+    } finally {
+      device.close();
+    }
+    const guard = createPortGuard("bpf");
+    try {
+      return good(name, `at ::1, guard bpf: ${guard.selfTest("::1").detail}`);
+    } finally {
+      guard.close();
+    }
+  } catch (error) {
+    return bad(name, error, true, "IPv4 works without it");
   }
 }
 

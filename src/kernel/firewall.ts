@@ -48,9 +48,9 @@ export function openFirewall(method: "nft" | "iptables", mark: number): Firewall
   }
   return {
     name,
-    add: dialect.add,
+    add: (address, port) => dialect.add(withoutZone(address), port),
     remove(address, port) {
-      if (isOpen) dialect.remove(address, port);
+      if (isOpen) dialect.remove(withoutZone(address), port);
     },
     close() {
       if (!isOpen) return;
@@ -59,6 +59,11 @@ export function openFirewall(method: "nft" | "iptables", mark: number): Firewall
       watchdog.dismiss();
     },
   };
+}
+
+/** Rules know no zone: "fe80::1%eth0" is matched on every interface. */
+function withoutZone(address: string): string {
+  return address.split("%")[0] ?? "";
 }
 
 interface Dialect {

@@ -221,16 +221,28 @@ export interface ReadableWatch {
 
 /**
  * Calls `onReadable` in the event loop as long as the descriptor is readable (level-triggered: read until EAGAIN or be called
- * again). Node has no public way to poll a descriptor; koffi 3 has one on libuv, without a thread in between.
+ * again). `onFailure` is called at once, before others who watch the descriptor. Node has no public way to poll a descriptor; koffi 3
+ * has one on libuv, without a thread in between.
  */
 export function watchReadable(fd: number, onReadable: () => void, onFailure?: () => void): ReadableWatch {
+  let open = true;
+  let isQueued = false;
+  // koffi calls plainly, outside of what Node calls a callback scope: code on Node's internals, such as its TLS, asserts there and
+  // takes the process down. The next phase of the same turn is soon enough.
+  const tell = (): void => {
+    isQueued = false;
+    if (open) onReadable();
+  };
   // koffi's types tell of the events alone; what it calls with is libuv's status and then the events.
   const onPoll = (status: unknown) => {
-    if (typeof status === "number" && status < 0 && onFailure !== undefined) onFailure();
-    else onReadable();
+    if (typeof status === "number" && status < 0 && onFailure !== undefined) {
+      onFailure();
+    } else if (!isQueued) {
+      isQueued = true;
+      setImmediate(tell);
+    }
   };
   const handle = loadKoffi().node.poll(fd, { readable: true }, onPoll);
-  let open = true;
   return {
     setRef(keepAlive) {
       if (!open) return;

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { checkEvent } from "../../src/observe/schema.js";
@@ -215,6 +216,33 @@ describe("ends of a connection", () => {
     server.close();
     expect(run("ss", "-Htan", "state", "listening", "src", "127.0.0.1")).toBe("");
     expect(run("ss", "-Hwan")).toBe("");
+  });
+});
+
+describe("IPv6", () => {
+  it.each([[], ["--link", "pcap"]])("connect ::1 %j: data both ways, and the kernel's states of it", async (...link) => {
+    const kernel = createServer((socket) => socket.pipe(socket)).listen(0, "::1");
+    await once(kernel, "listening");
+    const { port } = kernel.address() as AddressInfo;
+    const client = start(process.execPath, [build.main, "connect", "::1", String(port), "--msl", "0", ...link]);
+    client.input("six\n");
+    const { code, stdout, stderr } = await client.ended;
+    expect([code, stdout.endsWith("six\n")]).toEqual([0, true]);
+    expect(stdout + stderr).toMatch(/\[::1\]:\d+ +\[::1\]:\d+/);
+    expect(stdout + stderr).toContain("ESTABLISHED");
+    kernel.close();
+  });
+
+  it("switched off: one line with what mends it, exit code 7", async () => {
+    run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1");
+    try {
+      const { code, stderr } = await start(process.execPath, [build.main, "connect", "::1", "80"]).ended;
+      expect(code).toBe(7);
+      const mend = "sudo sysctl -w net.ipv6.conf.all.disable_ipv6=0";
+      expect(stderr).toBe(`rawtcp: ::1: this host has no IPv6: it is switched off: ${mend}\n`);
+    } finally {
+      run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0");
+    }
   });
 });
 

@@ -34,7 +34,17 @@ async function doctor(build: Build, ...around: string[]): Promise<{ code: unknow
   return { code, lines: new Map(lines.map((line) => [line.name, line])) };
 }
 
-const NAMES = ["node", "koffi", "CAP_NET_RAW", "CAP_NET_ADMIN", "raw sockets", "guard bpf", "guard nft", "guard iptables"];
+const NAMES = [
+  "node",
+  "koffi",
+  "CAP_NET_RAW",
+  "CAP_NET_ADMIN",
+  "raw sockets",
+  "guard bpf",
+  "guard nft",
+  "guard iptables",
+  "IPv6",
+];
 
 describe("doctor", () => {
   it("as root with everything installed: all lines ok, exit code 0", async () => {
@@ -49,7 +59,7 @@ describe("doctor", () => {
     const { stdout } = await runToEnd(process.execPath, [buildWith().main, "doctor"]);
     const lines = stdout.trimEnd().split("\n");
     expect(lines.filter((line) => !line.startsWith("ok  "))).toEqual([]);
-    expect(lines.length).toBe(11);
+    expect(lines.length).toBe(12);
   });
 
   it("without rights: what is missing, each with the command, exit code 7", async () => {
@@ -63,6 +73,7 @@ describe("doctor", () => {
       "guard bpf",
       "guard nft",
       "guard iptables",
+      "IPv6",
       "libpcap",
     ]);
     for (const { mend, detail } of missing) {

@@ -57,6 +57,14 @@ function answerOf(socket: Socket): Promise<string> {
 const sha256 = (text: string): string => createHash("sha256").update(Buffer.from(text, "latin1")).digest("hex");
 
 describe("one connection", () => {
+  it("at ::1", async () => {
+    const server = await listen("--bind", "::1", "--echo");
+    const socket = connect({ port: Number(server.port), host: "::1", allowHalfOpen: true });
+    socket.end("six");
+    expect(await answerOf(socket)).toBe("six");
+    expect((await server.ended).code).toBe(0);
+  });
+
   it("joins it with standard input and output, and ends with it", async () => {
     const server = await listen("-q");
     const client = connect(Number(server.port), "127.0.0.1");

@@ -45,7 +45,9 @@ function long(length: number): Uint8Array {
 
 describe("a packet comes as it was sent", () => {
   it("with traffic class, flow label, hop limit and both addresses", async () => {
-    run("ip", "-6", "addr", "add", "2001:db8:5::1/128", "dev", "lo");
+    run("ip", "-6", "addr", "add", "2001:db8:5::1/128", "dev", "lo", "nodad");
+    // The kernel makes the route to it a little later.
+    expect(await eventually(() => run("ip", "-6", "route", "show", "table", "local").includes("2001:db8:5::1"), true)).toBe(true);
     device = openRawSocketDevice();
     device.setPorts([50_001]);
     device.openIpv6();

@@ -1,3 +1,4 @@
+import { executionAsyncId } from "node:async_hooks";
 import { constants } from "node:os";
 import { describe, expect, it } from "vitest";
 import {
@@ -121,6 +122,19 @@ describe("watchReadable", () => {
     });
     expect(calls).toBe(3);
     expect(poll(fd, POLLIN, 0)).toBe(POLLIN);
+    close(fd);
+  });
+
+  it("calls back within a callback scope of Node's, as its own events are", async () => {
+    const { fd, port } = udpSocket();
+    const scope = await new Promise<number>((resolve) => {
+      const watch = watchReadable(fd, () => {
+        watch.close();
+        resolve(executionAsyncId());
+      });
+      sendto(fd, new Uint8Array(1), 1, 0, sockaddrOf("127.0.0.1", port));
+    });
+    expect(scope).not.toBe(0);
     close(fd);
   });
 });

@@ -69,6 +69,30 @@ describe.each(METHODS)("guard %s", (method) => {
     server.close();
   });
 
+  it("reserves ports of IPv6: of one address, of a link-local one with its zone, of all but IPv4's", async () => {
+    run("ip", "link", "add", "wire0", "type", "veth", "peer", "name", "wire1");
+    try {
+      run("ip", "addr", "add", "fe80::77/64", "dev", "wire0", "nodad");
+      for (const name of ["wire0", "wire1"]) run("ip", "link", "set", name, "up");
+      const guard = openGuard(method);
+      for (const address of ["::1", "fe80::77%wire0", "::"]) {
+        const held = guard.hold(address, 0);
+        const server = createServer();
+        server.listen({ port: held.port, host: address, ipv6Only: true });
+        expect((await once(server, "error"))[0]).toMatchObject({ code: "EADDRINUSE" });
+        server.listen(held.port, "127.0.0.1");
+        await once(server, "listening");
+        server.close();
+        held.release();
+        const after = createServer().listen({ port: held.port, host: address, ipv6Only: true });
+        await once(after, "listening");
+        after.close();
+      }
+    } finally {
+      run("ip", "link", "del", "wire0");
+    }
+  });
+
   it("takes a port on which an old kernel connection is in TIME-WAIT", async () => {
     const server = createServer((socket) => socket.end()).listen(0, "127.0.0.1"); // the server closes first: TIME-WAIT is its
     await once(server, "listening");
