@@ -2,7 +2,7 @@
  * `node --import rawtcp/register app.js`: every TCP connection and server of a program that knows nothing of us goes over our TCP. Node's
  * own sockets and servers are given handles of ours, in place: whatever is built on them (http, https, tls, http2, npm packages) follows,
  * whenever it was loaded. `rawtcp run` passes its options in the environment (`run-options.ts`); RAWTCP_STACK=simulated stays inside the
- * process.
+ * process, RAWTCP_QUIET=1 leaves the line at the end out.
  */
 import { openSync, rmSync, writeSync } from "node:fs";
 import net from "node:net";
@@ -19,6 +19,7 @@ import { TcpHandle } from "./tcp-handle.js";
 
 const options: RunOptions = {
   ...(process.env["RAWTCP_STACK"] === "simulated" ? { simulated: true } : {}),
+  ...(process.env["RAWTCP_QUIET"] === "1" ? { quiet: true } : {}),
   ...readRunOptions(process.env[RUN_VARIABLE]),
 };
 
