@@ -3,36 +3,28 @@
  * in only while it is switched in.
  */
 import type { PacketDevice, PacketHandler } from "../wire/packet-device.js";
+import { Wrapper } from "./wrapper.js";
 
-export class Below implements PacketDevice {
+export class Below extends Wrapper {
   /** The handler of the device above, once it has started. */
   onPacket: PacketHandler = () => "";
-  readonly #inner: PacketDevice;
 
   constructor(inner: PacketDevice) {
-    this.#inner = inner;
+    super(inner);
   }
 
-  get name(): string {
-    return this.#inner.name;
-  }
-
-  get mtuBytes(): number {
-    return this.#inner.mtuBytes;
-  }
-
-  send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
-    return this.#inner.send(bytes, offset, length, note);
+  override send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
+    return this.inner.send(bytes, offset, length, note);
   }
 
   /** The inner device has its own start, by whoever does the switching. */
-  start(onPacket: PacketHandler): void {
+  override start(onPacket: PacketHandler): void {
     this.onPacket = onPacket;
   }
 
-  setPorts(): void {}
+  override setPorts(): void {}
 
-  setRef(): void {}
+  override setRef(): void {}
 
-  close(): void {}
+  override close(): void {}
 }

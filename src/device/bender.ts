@@ -7,6 +7,7 @@ import type { ConnectionView } from "../bend/segment-view.js";
 import type { TraceSink } from "../observe/events.js";
 import type { IpAddress } from "../wire/address.js";
 import type { PacketDevice, PacketHandler } from "../wire/packet-device.js";
+import { Wrapper } from "./wrapper.js";
 
 export interface BenderDeviceOptions {
   readonly rules: readonly BendRule[];
@@ -20,8 +21,7 @@ export interface BenderDeviceOptions {
 }
 
 /** The device whose packets the rules bend. `send` returns true for a packet that a rule took: that is how a network behaves. */
-export class BenderDevice implements PacketDevice {
-  readonly #inner: PacketDevice;
+export class BenderDevice extends Wrapper {
   readonly #bender: Bender;
   readonly #options: BenderDeviceOptions;
   #onPacket: PacketHandler = () => "";
@@ -32,7 +32,7 @@ export class BenderDevice implements PacketDevice {
   #closed = false;
 
   constructor(inner: PacketDevice, options: BenderDeviceOptions) {
-    this.#inner = inner;
+    super(inner);
     this.#options = options;
     this.#bender = new Bender(options.rules, {
       now: options.now,
@@ -46,20 +46,12 @@ export class BenderDevice implements PacketDevice {
     });
   }
 
-  get name(): string {
-    return this.#inner.name;
-  }
-
-  get mtuBytes(): number {
-    return this.#inner.mtuBytes;
-  }
-
   /** Rules that never did anything, as they were written. */
   get unmatched(): readonly string[] {
     return this.#bender.unmatched;
   }
 
-  send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
+  override send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
     const outer = this.#sending;
     this.#sending = true;
     try {
@@ -67,13 +59,13 @@ export class BenderDevice implements PacketDevice {
     } finally {
       this.#sending = outer;
     }
-    return this.#inner.send(bytes, offset, length, note);
+    return this.inner.send(bytes, offset, length, note);
   }
 
-  start(onPacket: PacketHandler, onBatchEnd: () => void): void {
+  override start(onPacket: PacketHandler, onBatchEnd: () => void): void {
     this.#onPacket = onPacket;
     this.#onBatchEnd = onBatchEnd;
-    this.#inner.start((bytes, offset, length) => {
+    this.inner.start((bytes, offset, length) => {
       this.#receiving = true;
       try {
         return this.#bender.pass("in", bytes, offset, length) ? onPacket(bytes, offset, length) : "";
@@ -83,18 +75,10 @@ export class BenderDevice implements PacketDevice {
     }, onBatchEnd);
   }
 
-  setPorts(ports: Iterable<number>): void {
-    this.#inner.setPorts(ports);
-  }
-
-  setRef(keepAlive: boolean): void {
-    this.#inner.setRef(keepAlive);
-  }
-
   /** Packets that are still held are lost. */
-  close(): void {
+  override close(): void {
     this.#closed = true;
-    this.#inner.close();
+    this.inner.close();
   }
 
   #forward(direction: Direction, given: Uint8Array | (() => Uint8Array), rule: string): void {
@@ -106,7 +90,7 @@ export class BenderDevice implements PacketDevice {
     else {
       const packet = given instanceof Uint8Array ? given : given();
       if (direction === "in") this.#onPacket(packet, 0, packet.length);
-      else this.#inner.send(packet, 0, packet.length, rule === "" ? "" : `bent: ${rule}`);
+      else this.inner.send(packet, 0, packet.length, rule === "" ? "" : `bent: ${rule}`);
     }
   }
 

@@ -6,36 +6,28 @@ import type { PacketDevice, PacketHandler } from "../wire/packet-device.js";
 import { parseSegment, Segment } from "../wire/segment.js";
 import { Below } from "./below.js";
 import { BenderDevice, type BenderDeviceOptions } from "./bender.js";
+import { Wrapper } from "./wrapper.js";
 
 interface Bent {
   readonly below: Below;
   readonly bender: BenderDevice;
 }
 
-export class ConnectionBenders implements PacketDevice {
-  readonly #inner: PacketDevice;
+export class ConnectionBenders extends Wrapper {
   readonly #options: Omit<BenderDeviceOptions, "rules">;
   readonly #bent = new Map<string, Bent>();
   #onPacket: PacketHandler = () => "";
   #onBatchEnd: () => void = () => {};
 
   constructor(inner: PacketDevice, options: Omit<BenderDeviceOptions, "rules">) {
-    this.#inner = inner;
+    super(inner);
     this.#options = options;
-  }
-
-  get name(): string {
-    return this.#inner.name;
-  }
-
-  get mtuBytes(): number {
-    return this.#inner.mtuBytes;
   }
 
   /** From now on `rules` hold for this connection, in place of those that held before. Returns what ends it. */
   add(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number, rules: readonly BendRule[]): () => void {
     const key = `${formatEndpoint(local, localPort)} ${formatEndpoint(remote, remotePort)}`;
-    const below = new Below(this.#inner);
+    const below = new Below(this.inner);
     const bender = new BenderDevice(below, { ...this.#options, rules });
     bender.start(this.#onPacket, this.#onBatchEnd);
     const bent = { below, bender };
@@ -46,32 +38,24 @@ export class ConnectionBenders implements PacketDevice {
     };
   }
 
-  send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
+  override send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
     const bent = this.#bent.size === 0 ? undefined : this.#find("out", bytes, offset, length);
-    return (bent?.bender ?? this.#inner).send(bytes, offset, length, note);
+    return (bent?.bender ?? this.inner).send(bytes, offset, length, note);
   }
 
-  start(onPacket: PacketHandler, onBatchEnd: () => void): void {
+  override start(onPacket: PacketHandler, onBatchEnd: () => void): void {
     this.#onPacket = onPacket;
     this.#onBatchEnd = onBatchEnd;
-    this.#inner.start((bytes, offset, length) => {
+    this.inner.start((bytes, offset, length) => {
       const bent = this.#bent.size === 0 ? undefined : this.#find("in", bytes, offset, length);
       return (bent?.below.onPacket ?? onPacket)(bytes, offset, length);
     }, onBatchEnd);
   }
 
-  setPorts(ports: Iterable<number>): void {
-    this.#inner.setPorts(ports);
-  }
-
-  setRef(keepAlive: boolean): void {
-    this.#inner.setRef(keepAlive);
-  }
-
-  close(): void {
+  override close(): void {
     for (const { bender } of this.#bent.values()) bender.close();
     this.#bent.clear();
-    this.#inner.close();
+    this.inner.close();
   }
 
   #find(direction: "in" | "out", bytes: Uint8Array, offset: number, length: number): Bent | undefined {

@@ -10,6 +10,7 @@ import { IpPacket, PROTOCOL_TCP, parseIpPacket } from "../wire/ip-packet.js";
 import type { PacketDevice, PacketHandler } from "../wire/packet-device.js";
 import { describePacket } from "../wire/print.js";
 import { parseSegment, Segment } from "../wire/segment.js";
+import { Wrapper } from "./wrapper.js";
 
 export type FaultDirection = "out" | "in";
 
@@ -86,8 +87,7 @@ export function matchSegment(match: (segment: Readonly<Segment>) => boolean): Pa
 }
 
 /** The device with faults. Its `send` returns true for a packet that was lost: that is how a network behaves. */
-export class FaultInjector implements PacketDevice {
-  readonly #inner: PacketDevice;
+export class FaultInjector extends Wrapper {
   readonly #random: SeededRandom;
   readonly #out: Path;
   readonly #in: Path;
@@ -100,7 +100,7 @@ export class FaultInjector implements PacketDevice {
   #closed = false;
 
   constructor(inner: PacketDevice, options: FaultInjectorOptions) {
-    this.#inner = inner;
+    super(inner);
     this.#random = new SeededRandom(options.seed);
     this.#out = newPath(options.out ?? {});
     this.#in = newPath(options.in ?? {});
@@ -110,47 +110,31 @@ export class FaultInjector implements PacketDevice {
     this.#now = options.now ?? (() => 0);
   }
 
-  get name(): string {
-    return this.#inner.name;
-  }
-
-  get mtuBytes(): number {
-    return this.#inner.mtuBytes;
-  }
-
   /** What was done so far; the objects are live. */
   get counts(): { readonly out: Readonly<FaultCounts>; readonly in: Readonly<FaultCounts> } {
     return { out: this.#out.counts, in: this.#in.counts };
   }
 
-  send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
-    const deliver = (data: Uint8Array, at: number, size: number): boolean => this.#inner.send(data, at, size, note);
+  override send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
+    const deliver = (data: Uint8Array, at: number, size: number): boolean => this.inner.send(data, at, size, note);
     return this.#pass("out", this.#out, bytes, offset, length, deliver, true);
   }
 
-  start(onPacket: PacketHandler, onBatchEnd: () => void): void {
+  override start(onPacket: PacketHandler, onBatchEnd: () => void): void {
     this.#onPacket = onPacket;
     this.#onBatchEnd = onBatchEnd;
-    this.#inner.start((bytes, offset, length) => {
+    this.inner.start((bytes, offset, length) => {
       const deliver = (data: Uint8Array, at: number, size: number): string => this.#onPacket(data, at, size);
       return this.#pass("in", this.#in, bytes, offset, length, deliver, "");
     }, onBatchEnd);
   }
 
-  setPorts(ports: Iterable<number>): void {
-    this.#inner.setPorts(ports);
-  }
-
-  setRef(keepAlive: boolean): void {
-    this.#inner.setRef(keepAlive);
-  }
-
   /** Packets that are still held back are lost. */
-  close(): void {
+  override close(): void {
     this.#closed = true;
     this.#out.held = null;
     this.#in.held = null;
-    this.#inner.close();
+    this.inner.close();
   }
 
   /** Decides what becomes of a packet and does it. Returns what `deliver` gave, or `absent` when the packet does not go on now. */

@@ -12,6 +12,7 @@ import {
 } from "../pcapng/writer.js";
 import type { PacketDevice, PacketHandler } from "../wire/packet-device.js";
 import type { PacketMatch } from "./fault-injector.js";
+import { Wrapper } from "./wrapper.js";
 
 export interface PcapngTapOptions {
   /** Takes the next bytes of the file. They are the receiver's to keep. What it throws comes out of `send`, of the packet handler, or of `close`. */
@@ -37,8 +38,7 @@ export interface PcapngTapOptions {
 }
 
 /** Records what passes. The file begins when the tap is made and is complete after `close`. */
-export class PcapngTap implements PacketDevice {
-  readonly #inner: PacketDevice;
+export class PcapngTap extends Wrapper {
   readonly #write: (bytes: Uint8Array) => void;
   readonly #nowNs: () => bigint;
   readonly #bufferBytes: number;
@@ -58,7 +58,7 @@ export class PcapngTap implements PacketDevice {
   #closed = false;
 
   constructor(inner: PacketDevice, options: PcapngTapOptions) {
-    this.#inner = inner;
+    super(inner);
     this.#write = options.write;
     this.#nowNs = options.nowNs;
     this.#bufferBytes = options.bufferBytes ?? 0;
@@ -75,19 +75,11 @@ export class PcapngTap implements PacketDevice {
     this.#write(interfaceDescriptionBlock({ name, ...(os === undefined ? {} : { os }) }));
   }
 
-  get name(): string {
-    return this.#inner.name;
-  }
-
-  get mtuBytes(): number {
-    return this.#inner.mtuBytes;
-  }
-
-  send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
+  override send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
     this.#clock.setBigUint64(0, this.#nowNs());
     const tsHigh = this.#clock.getUint32(0);
     const tsLow = this.#clock.getUint32(4);
-    const taken = this.#inner.send(bytes, offset, length, note);
+    const taken = this.inner.send(bytes, offset, length, note);
     const comments = taken ? (note === "" ? NO_COMMENTS : [note]) : note === "" ? NOT_TAKEN : [note, ...NOT_TAKEN];
     if (this.#closed) return taken;
     if (this.#depth === 0) {
@@ -100,22 +92,14 @@ export class PcapngTap implements PacketDevice {
     return taken;
   }
 
-  start(onPacket: PacketHandler, onBatchEnd: () => void): void {
-    this.#inner.start(
+  override start(onPacket: PacketHandler, onBatchEnd: () => void): void {
+    this.inner.start(
       (bytes, offset, length) => this.#receive(onPacket, bytes, offset, length),
       () => {
         onBatchEnd();
         this.flush();
       },
     );
-  }
-
-  setPorts(ports: Iterable<number>): void {
-    this.#inner.setPorts(ports);
-  }
-
-  setRef(keepAlive: boolean): void {
-    this.#inner.setRef(keepAlive);
   }
 
   /** Writes what was gathered. */
@@ -130,7 +114,7 @@ export class PcapngTap implements PacketDevice {
   }
 
   /** Ends the file with the statistics of the interface, then closes the inner device. */
-  close(): void {
+  override close(): void {
     if (!this.#closed) {
       this.#closed = true;
       this.flush();
@@ -138,7 +122,7 @@ export class PcapngTap implements PacketDevice {
       const received = BigInt(this.#received);
       this.#write(interfaceStatisticsBlock({ interfaceId: 0, timeNs: now, startNs: this.#startNs, endNs: now, received }));
     }
-    this.#inner.close();
+    this.inner.close();
   }
 
   #receive(onPacket: PacketHandler, bytes: Uint8Array, offset: number, length: number): string {

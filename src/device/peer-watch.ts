@@ -11,6 +11,7 @@ import type { PacketDevice, PacketHandler } from "../wire/packet-device.js";
 import { parseSegment, Segment } from "../wire/segment.js";
 import { ACK, SYN } from "../wire/tcp-flags.js";
 import type { ConnectionNumber } from "./tracer.js";
+import { Wrapper } from "./wrapper.js";
 
 export interface PeerWatchOptions {
   readonly observer: PeerObserver;
@@ -25,8 +26,7 @@ export interface PeerWatchOptions {
 /** States remembered, the oldest forgotten first. */
 const MAX_CONNECTIONS = 4096;
 
-export class PeerWatch implements PacketDevice {
-  readonly #inner: PacketDevice;
+export class PeerWatch extends Wrapper {
   readonly #options: PeerWatchOptions;
   readonly #last = new Map<string, PeerEvent["state"]>();
   readonly #packet = new IpPacket();
@@ -34,44 +34,28 @@ export class PeerWatch implements PacketDevice {
   readonly #own = new Map<string, boolean>();
 
   constructor(inner: PacketDevice, options: PeerWatchOptions) {
-    this.#inner = inner;
+    super(inner);
     this.#options = options;
   }
 
-  get name(): string {
-    return this.#inner.name;
-  }
-
-  get mtuBytes(): number {
-    return this.#inner.mtuBytes;
-  }
-
-  send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
+  override send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
     // Before the first packet: the peer's listener, if it has one.
     if (this.#read(bytes, offset, length)) this.#sample(this.#packet.source, this.#packet.destination, true, true);
-    const taken = this.#inner.send(bytes, offset, length, note);
+    const taken = this.inner.send(bytes, offset, length, note);
     if (this.#read(bytes, offset, length)) this.#sample(this.#packet.source, this.#packet.destination, true, false);
     return taken;
   }
 
-  start(onPacket: PacketHandler, onBatchEnd: () => void): void {
-    this.#inner.start((bytes, offset, length) => {
+  override start(onPacket: PacketHandler, onBatchEnd: () => void): void {
+    this.inner.start((bytes, offset, length) => {
       const note = onPacket(bytes, offset, length);
       if (this.#read(bytes, offset, length)) this.#sample(this.#packet.destination, this.#packet.source, false, false);
       return note;
     }, onBatchEnd);
   }
 
-  setPorts(ports: Iterable<number>): void {
-    this.#inner.setPorts(ports);
-  }
-
-  setRef(keepAlive: boolean): void {
-    this.#inner.setRef(keepAlive);
-  }
-
-  close(): void {
-    this.#inner.close();
+  override close(): void {
+    this.inner.close();
     this.#options.observer.close();
   }
 

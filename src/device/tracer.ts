@@ -17,6 +17,7 @@ import { parseSegment, Segment, verifyChecksum } from "../wire/segment.js";
 import { ACK, formatFlags, SYN } from "../wire/tcp-flags.js";
 import { decodeTcpOptions, formatTcpOptions, type TcpOption } from "../wire/tcp-options.js";
 import { asSet } from "./port-set.js";
+import { Wrapper } from "./wrapper.js";
 
 /** The number of the connection between our port and the peer's, 0 when there is none (now). */
 export type ConnectionNumber = (local: IpAddress, localPort: number, remote: IpAddress, remotePort: number) => number;
@@ -63,8 +64,7 @@ interface Memory {
 /** What a packet becomes. */
 type Told = SegmentEvent | PacketEvent;
 
-class Tracer implements PacketDevice {
-  readonly #inner: PacketDevice;
+class Tracer extends Wrapper {
   readonly #sink: TraceSink;
   readonly #now: () => Micros;
   readonly #connOf: ConnectionNumber | undefined;
@@ -78,19 +78,11 @@ class Tracer implements PacketDevice {
   #held: TraceEvent[] = [];
 
   constructor(inner: PacketDevice, sink: TraceSink, options: TracerOptions) {
-    this.#inner = inner;
+    super(inner);
     this.#sink = sink;
     this.#now = options.now;
     this.#connOf = options.connOf;
     this.#payloadChars = options.payloadChars ?? 0;
-  }
-
-  get name(): string {
-    return this.#inner.name;
-  }
-
-  get mtuBytes(): number {
-    return this.#inner.mtuBytes;
   }
 
   /** Passes an event on, or keeps it until the packet that caused it has been told. */
@@ -99,14 +91,14 @@ class Tracer implements PacketDevice {
     else this.#sink(event);
   }
 
-  send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
+  override send(bytes: Uint8Array, offset: number, length: number, note: string): boolean {
     // Decoded first: a device below may change what it was lent.
     const event = this.#decode("out", bytes, offset, length, note);
     const at = this.#held.length;
     let taken = false;
     this.#depth++;
     try {
-      taken = this.#inner.send(bytes, offset, length, note);
+      taken = this.inner.send(bytes, offset, length, note);
       return taken;
     } finally {
       this.#depth--;
@@ -133,22 +125,14 @@ class Tracer implements PacketDevice {
     }
   }
 
-  start(onPacket: PacketHandler, onBatchEnd: () => void): void {
-    this.#inner.start((bytes, offset, length) => this.#receive(onPacket, bytes, offset, length), onBatchEnd);
+  override start(onPacket: PacketHandler, onBatchEnd: () => void): void {
+    this.inner.start((bytes, offset, length) => this.#receive(onPacket, bytes, offset, length), onBatchEnd);
   }
 
-  setPorts(ports: Iterable<number>): void {
+  override setPorts(ports: Iterable<number>): void {
     const set = asSet(ports);
     this.#ports = set;
-    this.#inner.setPorts(set);
-  }
-
-  setRef(keepAlive: boolean): void {
-    this.#inner.setRef(keepAlive);
-  }
-
-  close(): void {
-    this.#inner.close();
+    this.inner.setPorts(set);
   }
 
   #receive(onPacket: PacketHandler, bytes: Uint8Array, offset: number, length: number): string {

@@ -65,7 +65,10 @@ interface Waiting {
 interface Flow {
   kind: "none" | "listening" | "child" | "active";
   remotePort: number;
+  /** Our initial sequence number was seen. */
   isLearned: boolean;
+  /** The number of the peer's last SYN; -1 before. */
+  peerSyn: number;
 }
 
 export class Runner {
@@ -80,7 +83,7 @@ export class Runner {
   readonly #names: Names = new Map(Object.entries(CODE_CONSTANTS));
   #base: Micros = START;
   #waiting: Waiting | undefined;
-  #flow: Flow = { kind: "none", remotePort: 0, isLearned: false };
+  #flow: Flow = { kind: "none", remotePort: 0, isLearned: false, peerSyn: -1 };
   #numbers: Numbers = { ourOffset: 0, stampOffset: null };
   #stamps = new Map<number, number>();
   #event: ScriptEvent | undefined;
@@ -199,7 +202,7 @@ export class Runner {
 
   #startFlow(kind: "listening" | "active" | "child"): void {
     const remotePort = kind === "active" ? this.#settings.remotePort : 32_768 + (this.#random.u32() % 28_000);
-    this.#flow = { kind, remotePort, isLearned: false };
+    this.#flow = { kind, remotePort, isLearned: false, peerSyn: -1 };
     this.#numbers = { ourOffset: 0, stampOffset: null };
     this.#stamps.clear();
   }
@@ -235,7 +238,7 @@ export class Runner {
   }
 
   #finishWaiting(): void {
-    const { waiting } = { waiting: this.#waiting };
+    const waiting = this.#waiting;
     if (waiting === undefined) return;
     this.#advance(waiting.until + this.#settings.toleranceUs, () => this.#waiting === undefined);
     if (this.#waiting !== undefined)
@@ -288,6 +291,9 @@ export class Runner {
   #inboundPacket(packet: PacketEvent): Uint8Array {
     const isSyn = (packet.flags & (SYN | ACK)) === SYN;
     if (isSyn && this.#flow.kind === "listening") this.#startFlow("child");
+    // Another SYN may begin a new incarnation; if it is answered by one, its numbers are learned anew.
+    if (isSyn && packet.seq !== this.#flow.peerSyn) this.#flow.isLearned = false;
+    if (isSyn) this.#flow.peerSyn = packet.seq;
     const numbers = this.#numbers;
     const ack = packet.ack ?? 0;
     const options = (packet.options ?? []).map((option) => {
@@ -301,7 +307,7 @@ export class Runner {
         sourcePort: this.#flow.remotePort,
         destinationPort: this.#ourPort(),
         seq: packet.seq,
-        ack: (packet.flags & ACK) !== 0 && this.#flow.isLearned ? (ack + numbers.ourOffset) >>> 0 : ack,
+        ack: (packet.flags & ACK) !== 0 ? (ack + numbers.ourOffset) >>> 0 : ack,
         flags: packet.flags,
         window: packet.window ?? 0,
         urgentPointer: packet.urgent ?? 0,

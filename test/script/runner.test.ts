@@ -114,6 +114,16 @@ describe("configuration", () => {
     expect(told(judge(script))).toBe("pass");
   });
 
+  it("--tcp_ts_tick_usecs holds the values of timestamps to the time", () => {
+    const script = (tick: number, value: number): string => `--tcp_ts_tick_usecs=${tick}
+      0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
+      +0 connect(3, ..., ...) = -1 EINPROGRESS\n+0 > S 0:0(0) <mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7>
+      +1 > S 0:0(0) <mss 1460,sackOK,TS val ${value} ecr 0,nop,wscale 7>`;
+    expect(told(judge(script(1000, 1100)))).toBe("pass");
+    expect(told(judge(script(1000, 1200)))).toContain("the timestamp does not tell the time");
+    expect(told(judge(script(0, 1200)))).toBe("pass");
+  });
+
   it("--mtu, --ip_version, addresses", () => {
     const script = `--mtu=1400\n--ip_version=ipv6\n${ACCEPTED.replace("mss 1460", "mss 1340")}`;
     expect(told(judge(script))).toBe("pass");
