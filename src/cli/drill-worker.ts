@@ -24,9 +24,19 @@ export interface DrillResult {
 export function runJob({ index, file, options, wantsPackets }: DrillJob): DrillResult {
   const begun = performance.now();
   const printed: string[] = [];
-  const verdict = judgeScript(readFileSync(file, "utf8"), { ...options, print: (text) => printed.push(text) });
+  const verdict = judgeFile(file, { ...options, print: (text) => printed.push(text) });
   const isWanted = wantsPackets || verdict.outcome === "fail";
   return { index, verdict: isWanted ? verdict : { ...verdict, packets: [] }, printed, tookMs: performance.now() - begun };
+}
+
+/** A script that cannot be read is as good as none. */
+function judgeFile(file: string, options: RunOptions): Verdict {
+  try {
+    return judgeScript(readFileSync(file, "utf8"), options);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { outcome: "error", line: 0, message, event: "", expected: "", got: "", packets: [] };
+  }
 }
 
 parentPort?.on("message", (job: DrillJob) => parentPort?.postMessage(runJob(job)));

@@ -81,7 +81,8 @@ function scriptsBelow(folder: string): string[] {
 /** "name=value" texts as a table, or what is wrong with one. */
 function optionLines(given: DrillOptions["option"]): Record<string, string> | string {
   const table: Record<string, string> = {};
-  for (const text of given === undefined ? [] : [given].flat()) {
+  // Each a line: see gatherRepeated.
+  for (const text of given === undefined ? [] : [given].flat().flatMap((lines) => lines.split("\n"))) {
     const [, name = "", value = ""] = /^(?:--)?(\w+)(?:=(.*))?$/.exec(text) ?? [];
     if (name === "") return `--option: "${text}" is no option line, such as ip_version=ipv6`;
     table[name] = value;

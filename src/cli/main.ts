@@ -7,7 +7,7 @@ import { captureOptions } from "./capture-options.js";
 import { drillOptions } from "./drill-options.js";
 import { EXIT, EXIT_HELP, judge } from "./exit-codes.js";
 import { explainOptions } from "./explain-options.js";
-import { connectOptions, demoOptions, doctorOptions, flagMisuse, gatherBends, listenOptions, PARSER } from "./options.js";
+import { connectOptions, demoOptions, doctorOptions, flagMisuse, gatherRepeated, listenOptions, parserFor } from "./options.js";
 import { tell } from "./output.js";
 import { programOptions } from "./program-options.js";
 import { sendOptions } from "./send-options.js";
@@ -46,7 +46,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exitCode = EXIT.failure;
 });
 
-const { own: words, program } = splitProgram(gatherBends(hideBin(process.argv)));
+const { own: words, program } = splitProgram(gatherRepeated(hideBin(process.argv)));
 const cli = yargs(words)
   .scriptName("rawtcp")
   .usage(
@@ -89,7 +89,7 @@ const cli = yargs(words)
   .demandCommand(1, "which command: demo, connect, listen, send, capture, explain, run, drill or doctor?")
   .recommendCommands()
   .strict()
-  .parserConfiguration(PARSER)
+  .parserConfiguration(parserFor(words[0] ?? ""))
   // The type knows no plurals, yargs does.
   .updateStrings(STRINGS as unknown as Record<string, string>)
   .wrap(Math.min(120, process.stdout.columns ?? 100))
@@ -110,7 +110,7 @@ const cli = yargs(words)
     failUsage((message ?? "").replace(/\s*\n\s*/g, " ").replace(/(?<=^unknown arguments?: ).*/, asTyped));
   });
 
-const misuse = words.map(flagMisuse).find((text) => text !== undefined);
+const misuse = words.map((word) => flagMisuse(word, words[0])).find((text) => text !== undefined);
 if (misuse !== undefined) failUsage(misuse);
 await cli.parseAsync();
 

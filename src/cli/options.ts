@@ -3,7 +3,7 @@
  */
 
 import { readFileSync } from "node:fs";
-import type { Argv } from "yargs";
+import type { Argv, ParserConfigurationOptions } from "yargs";
 import type { BendRule } from "../bend/ast.js";
 import { parseBend } from "../bend/parser.js";
 import type { LinkKind } from "../driver/session.js";
@@ -89,14 +89,16 @@ const TCP = "TCP:";
 const LINK = "Link:";
 const LOG = "Log and capture:";
 
-/** How the words are read; goes to `parserConfiguration`. */
-export const PARSER = {
-  // An option given twice: the last one counts, as with other tools.
-  "duplicate-arguments-array": false,
-  // Ours are stricter: 0x50 and 1e3 are no ports.
-  "parse-numbers": false,
-  "parse-positional-numbers": false,
-};
+/** How the words of a command are read; goes to `parserConfiguration`. */
+export function parserFor(command: string): Partial<ParserConfigurationOptions> {
+  return {
+    // An option given twice: the last one counts, as with other tools. Without lists yargs would keep the last of drill's paths alone.
+    "duplicate-arguments-array": command === "drill",
+    // Ours are stricter: 0x50 and 1e3 are no ports.
+    "parse-numbers": false,
+    "parse-positional-numbers": false,
+  };
+}
 
 export const GUARDS: readonly GuardMethod[] = ["bpf", "nft", "iptables", "none"];
 const LINKS: readonly LinkKind[] = ["raw", "pcap"];
@@ -255,29 +257,31 @@ const FLAGS =
     " ",
   );
 
+/** Options that may be given again. */
+const REPEATED = ["--bend", "--option"];
+
 /**
- * The words with all that were given to --bend in the first of them, a rule a line: of other options the last one counts, of rules
- * all do.
+ * The words with all that were given to --bend, and to --option of `drill`, in one word each, a line for each: of other options the last
+ * one counts, of these all do.
  */
-export function gatherBends(words: readonly string[]): string[] {
-  const rules: string[] = [];
+export function gatherRepeated(words: readonly string[]): string[] {
+  const values = new Map<string, string[]>();
   const rest: string[] = [];
-  for (let i = 0; i < words.length; i++) {
+  let i = 0;
+  for (; i < words.length && words[i] !== "--"; i++) {
     const word = words[i] ?? "";
-    if (word === "--") return [...rest, ...gathered(rules), ...words.slice(i)];
-    if (word.startsWith("--bend=")) rules.push(word.slice("--bend=".length));
-    else if (word === "--bend" && i + 1 < words.length) rules.push(words[++i] ?? "");
-    else rest.push(word);
+    const name = REPEATED.find((option) => word === option || word.startsWith(`${option}=`));
+    const isLast = word === name && i + 1 === words.length;
+    if (name === undefined || isLast) rest.push(word);
+    else values.set(name, [...(values.get(name) ?? []), word === name ? (words[++i] ?? "") : word.slice(name.length + 1)]);
   }
-  return [...rest, ...gathered(rules)];
+  const gathered = [...values].map(([name, lines]) => `${name}=${lines.join("\n")}`);
+  return [...rest, ...gathered, ...words.slice(i)];
 }
 
-function gathered(rules: readonly string[]): string[] {
-  return rules.length === 0 ? [] : [`--bend=${rules.join("\n")}`];
-}
-
-/** What is wrong with a word of the command line that gives a flag a value, or undefined. */
-export function flagMisuse(word: string): string | undefined {
+/** What is wrong with a word of the command line that gives a flag a value, or undefined. `run` names a file with --json. */
+export function flagMisuse(word: string, command = ""): string | undefined {
+  if (command === "run" && word.startsWith("--json=")) return undefined;
   const [, name = "", value = ""] = /^--(?:no-)?([a-z-]+)=(.*)$/s.exec(word) ?? [];
   if (!FLAGS.includes(name) || value === "true" || value === "false") return undefined;
   return `--${name}: "${shown(value)}" is none of true, false; the option alone means true, --no-${name} false`;

@@ -6,7 +6,8 @@ import { tryParseAddress } from "../wire/address.js";
 
 /** Reads a whole number; the error names the option, what was typed, and what may be. */
 export function wholeNumber(name: string, least: number, most: number): (typed: unknown) => number {
-  return (typed) => {
+  return (given) => {
+    const typed = lastOf(given);
     const value = /^\d+$/.test(String(typed)) ? Number(typed) : Number.NaN;
     if (value >= least && value <= most) return value;
     throw new Error(`${name}: "${shown(typed)}" is not a whole number from ${least} to ${most}`);
@@ -14,7 +15,8 @@ export function wholeNumber(name: string, least: number, most: number): (typed: 
 }
 
 export function seconds(name: string, least: number, most: number): (typed: unknown) => number {
-  return (typed) => {
+  return (given) => {
+    const typed = lastOf(given);
     const value = /^\d+(\.\d*)?$|^\.\d+$/.test(String(typed)) ? Number(typed) : Number.NaN;
     if (value >= least && value <= most) return value;
     throw new Error(`${name}: "${shown(typed)}" is not a number of seconds from ${least} to ${most}`);
@@ -22,7 +24,8 @@ export function seconds(name: string, least: number, most: number): (typed: unkn
 }
 
 export function oneOf<T extends string>(name: string, choices: readonly T[]): (typed: unknown) => T {
-  return (typed) => {
+  return (given) => {
+    const typed = lastOf(given);
     const found = choices.find((choice) => choice === typed);
     if (found !== undefined) return found;
     throw new Error(`${name}: "${shown(typed)}" is none of ${choices.join(", ")}`);
@@ -30,17 +33,24 @@ export function oneOf<T extends string>(name: string, choices: readonly T[]): (t
 }
 
 export function words(name: string, what: string): (typed: unknown) => string {
-  return (typed) => {
+  return (given) => {
+    const typed = lastOf(given);
     if (typeof typed === "string" && typed.trim() !== "") return typed;
     throw new Error(`${name}: "${shown(typed)}" is no ${what}`);
   };
 }
 
 export function ipAddress(name: string): (typed: unknown) => string {
-  return (typed) => {
+  return (given) => {
+    const typed = lastOf(given);
     if (typeof typed === "string" && tryParseAddress(typed) !== undefined) return typed;
     throw new Error(`${name}: "${shown(typed)}" is not an IP address`);
   };
+}
+
+/** An option given twice comes as a list where a command takes lists (see `parserFor`); the last one counts. */
+function lastOf(given: unknown): unknown {
+  return Array.isArray(given) ? given.at(-1) : given;
 }
 
 /** What was typed, on one line. `--no-mss` comes as false. */

@@ -6,7 +6,7 @@
  */
 import nodeHttp from "node:http";
 import nodeHttps from "node:https";
-import type { NetConnectOpts, Socket } from "node:net";
+import { isIP, type NetConnectOpts, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import tls from "node:tls";
 import { live, type NetStack, connect as netConnect, type StackOption } from "./index.js";
@@ -58,7 +58,7 @@ export function createSecureConnection(options: tls.ConnectionOptions & StackOpt
   const socket = netConnect(withoutPath({ ...others, stack } as NetConnectOpts & StackOption));
   const { host } = options;
   // Node does this where it makes the socket itself; an address is no name for SNI (RFC 6066 §3).
-  const servername = options.servername ?? (host !== undefined && !isAddress(host) ? host : undefined);
+  const servername = options.servername ?? (host !== undefined && isIP(host) === 0 ? host : undefined);
   const secure = tls.connect({ ...others, socket, ...(servername === undefined ? {} : { servername }) }, callback);
   return secure;
 }
@@ -95,7 +95,7 @@ export function undiciConnect(
           port,
           stack,
           ...local,
-          servername: target.servername || (isAddress(host) ? "" : host),
+          servername: target.servername || (isIP(host) !== 0 ? "" : host),
         })
       : netConnect({ host, port, stack, noDelay: true, ...local });
     const event = isSecure ? "secureConnect" : "connect";
@@ -116,8 +116,4 @@ export function undiciConnect(
 function withoutPath(options: NetConnectOpts & StackOption): NetConnectOpts & StackOption {
   const { path: _path, ...others } = options as { path?: string } & NetConnectOpts & StackOption;
   return others as NetConnectOpts & StackOption;
-}
-
-function isAddress(host: string): boolean {
-  return /^[\d.]+$/.test(host) || host.includes(":");
 }

@@ -4,6 +4,7 @@
  * whenever it was loaded. `rawtcp run` passes its options in the environment (`run-options.ts`); RAWTCP_STACK=simulated stays inside the
  * process, RAWTCP_QUIET=1 leaves the line at the end out.
  */
+import cluster from "node:cluster";
 import { openSync, rmSync, writeSync } from "node:fs";
 import net from "node:net";
 import { extname } from "node:path";
@@ -36,6 +37,7 @@ installServer(net.Server.prototype, methodsOf(net.Server.prototype, ["_listen2"]
   isWanted(options, "listen", address ?? "::", port) ? stack : undefined,
 );
 followTls();
+refuseCluster();
 closeKernel();
 process.on("exit", () => {
   if (stack.isUsed && options.quiet !== true) writeSync(2, `${summary(stack)}\n`);
@@ -103,6 +105,19 @@ function followTls(): void {
 function own(socket: tls.TLSSocket, handle: TcpHandle): TcpHandle {
   Reflect.set(handle, ownerSymbol, socket);
   return handle;
+}
+
+/** Workers of a cluster share a listening handle of the kernel, which their primary hands out: there is none of ours to share. */
+function refuseCluster(): void {
+  if (!cluster.isWorker) return;
+  const prototype = net.Server.prototype as unknown as { listen: Method };
+  const { listen } = prototype;
+  prototype.listen = function listenAlone(this: unknown, ...args: unknown[]): unknown {
+    const [first] = args;
+    const isExclusive = typeof first === "object" && first !== null && Reflect.get(first, "exclusive") === true;
+    if (!isExclusive && options.only !== "connect") throw bypassed("listen");
+    return Reflect.apply(listen, this, args as never[]);
+  };
 }
 
 /** What is to be ours and asks the kernel for a connection all the same has found a way around us: that must not go unseen. */

@@ -82,7 +82,7 @@ export function installSocket(prototype: object, base: object, choose: ChooseFor
   });
 }
 
-/** Makes the servers of a prototype listen on our stack, where `choose` says so. `onAccept` is told of every handle that is accepted. */
+/** Makes the servers of a prototype listen on our stack, where `choose` says so. `onSocket` is told of every socket that it accepts. */
 export function installServer(
   prototype: object,
   base: object,

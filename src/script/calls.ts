@@ -73,7 +73,7 @@ export class Calls {
       case "socket":
         return once(() => this.#socket(call));
       case "bind":
-        return this.#on(args, ({ socket }) => socket.bind(this.#bindAddress(), this.#ends.localPort));
+        return this.#on(args, ({ socket }) => socket.bind(this.#ends.local, this.#ends.localPort));
       case "listen":
         return this.#on(args, ({ socket }) => {
           socket.listen(numberOf(argument(args, 1)));
@@ -151,10 +151,6 @@ export class Calls {
     }
     this.#descriptors.set(number, descriptor);
     return number;
-  }
-
-  #bindAddress(): IpAddress {
-    return this.#ends.local;
   }
 
   #find(expression: Expression): Descriptor {

@@ -54,6 +54,27 @@ describe("drill", () => {
     expect(lines.map(({ outcome }) => outcome)).toEqual(["pass", "pass", "fail", "unsupported", "error"]);
   });
 
+  it("--option may be given again, and all count", async () => {
+    const script = join(folder, "option.pkt");
+    writeFileSync(script, ACCEPTED.replace("mss 1460", "mss 1340"));
+    const { code, stdout } = await drill("--option", "ip_version=ipv6", "--option=mtu=1400", script);
+    expect([stdout, code]).toEqual([expect.stringMatching(/ 1 +1 +0 +0 +0\n$/), 0]);
+    rmSync(script);
+  });
+
+  it("a script that cannot be read is an error among the others", async () => {
+    const script = join(folder, "a/folder.pkt");
+    mkdirSync(script);
+    const { code, stdout } = await drill("-q", folder);
+    expect([code, stdout]).toEqual([1, expect.stringMatching(/\nall +6 +2 +1 +1 +2\n$/)]);
+    rmSync(script, { recursive: true });
+  });
+
+  it("several folders: all are run; of other options the last one counts", async () => {
+    const { code, stdout } = await drill("-q", "--seed", "1", join(folder, "a"), join(folder, "b"), "--seed", "2");
+    expect([code, stdout]).toEqual([1, expect.stringMatching(/\nall +5 +2 +1 +1 +1\n$/)]);
+  });
+
   it("--junit and --keep-trace", async () => {
     const report = join(folder, "report.xml");
     const traces = join(folder, "traces");

@@ -6,9 +6,9 @@ import {
   demoOptions,
   doctorOptions,
   flagMisuse,
-  gatherBends,
+  gatherRepeated,
   listenOptions,
-  PARSER,
+  parserFor,
 } from "../../src/cli/options.js";
 import { cubic } from "../../src/tcp/cubic.js";
 import { PROFILES } from "../../src/tcp/profiles.js";
@@ -17,7 +17,7 @@ import { PROFILES } from "../../src/tcp/profiles.js";
 function parse<T>(command: string, builder: (argv: Argv) => Argv<T>, words: string | readonly string[]): T {
   let parsed: unknown;
   const outer = yargs(typeof words === "string" ? words.split(" ") : words)
-    .parserConfiguration(PARSER)
+    .parserConfiguration(parserFor("listen"))
     .exitProcess(false)
     .strict()
     .fail((message, error) => {
@@ -161,7 +161,7 @@ describe("values that make none: the message names the option, what was typed, a
 
 describe("rules that bend the session", () => {
   it("all that are given count, in their order", () => {
-    const words = gatherBends([
+    const words = gatherRepeated([
       "connect",
       "h",
       "1",
@@ -174,7 +174,7 @@ describe("rules that bend the session", () => {
       "x",
     ]);
     expect(words).toEqual(["connect", "h", "1", "--json", "--bend=drop out ack 1\ndrop in fin", "--", "--bend", "x"]);
-    expect(gatherBends(["connect", "--bend"])).toEqual(["connect", "--bend"]);
+    expect(gatherRepeated(["connect", "--bend"])).toEqual(["connect", "--bend"]);
   });
 
   it("one that cannot be read is told with its place", () => {

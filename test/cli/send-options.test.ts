@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import yargs from "yargs";
-import { PARSER } from "../../src/cli/options.js";
+import { parserFor } from "../../src/cli/options.js";
 import { countingPort, parsePorts } from "../../src/cli/port-plan.js";
 import { type SendOptions, sendOptions } from "../../src/cli/send-options.js";
 import { packetsOf } from "../../src/cli/send-spec.js";
@@ -18,7 +18,7 @@ async function read(...words: string[]): Promise<SendOptions> {
       got = argv as unknown as SendOptions;
     })
     .strict()
-    .parserConfiguration(PARSER)
+    .parserConfiguration(parserFor("listen"))
     .exitProcess(false)
     .fail((message: string | null, error: Error | undefined) => {
       throw error ?? new Error(message ?? "");

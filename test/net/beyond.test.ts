@@ -1,13 +1,15 @@
 /** What our `net` has beyond Node's, over the wire inside the process. */
 import { once } from "node:events";
 import http from "node:http";
+import https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { Client } from "undici";
 import { afterEach, describe, expect, it } from "vitest";
-import { Agent, createConnection, undiciConnect } from "../../src/net/http.js";
+import { Agent, createConnection, HttpsAgent, undiciConnect } from "../../src/net/http.js";
 import type { RawTcpSocket } from "../../src/net/index.js";
 import ours, { createNet, type Net, type NetStack, simulatedStack } from "../../src/net/index.js";
 import type { SegmentEvent, StateEvent } from "../../src/observe/events.js";
+import { CERTIFICATE, KEY } from "./compliance/certificate.js";
 
 const stacks: NetStack[] = [];
 afterEach(() => {
@@ -349,6 +351,34 @@ describe("http", () => {
     expect(await body.text()).toBe("over undici");
     await client.close();
     expect(stack.statistics.opened).toBe(1);
+  });
+
+  it("HttpsAgent and undici over TLS: the certificate is checked against the name", async () => {
+    const { net, stack } = simulate();
+    const server = https.createServer({ key: KEY, cert: CERTIFICATE }, (request, response) => request.pipe(response));
+    const port = await listen(net, (far) => server.emit("connection", far));
+    const agent = new HttpsAgent({ stack, keepAlive: true, maxSockets: 1 });
+    for (const sent of ["first", "second"]) {
+      const answer = await new Promise<string>((resolve, reject) => {
+        const options = { port, host: "127.0.0.1", servername: "localhost", ca: CERTIFICATE, agent, method: "POST" };
+        const request = https.request(options, (response) => resolve(text(response as unknown as Socket)));
+        request.on("error", reject).end(sent);
+      });
+      expect(answer).toBe(sent);
+    }
+    agent.destroy();
+    expect(stack.statistics.opened).toBe(1);
+    const secure = { ca: CERTIFICATE, servername: "localhost" };
+    const client = new Client(`https://127.0.0.1:${port}`, { connect: undiciConnect({ stack, secure }) as never });
+    const { body } = await client.request({ path: "/", method: "POST", body: "over undici" });
+    expect(await body.text()).toBe("over undici");
+    await client.close();
+    const distrustful = new Client(`https://127.0.0.1:${port}`, { connect: undiciConnect({ stack }) as never });
+    await expect(distrustful.request({ path: "/", method: "GET" })).rejects.toMatchObject({
+      code: "DEPTH_ZERO_SELF_SIGNED_CERT",
+    });
+    await distrustful.close();
+    expect(stack.statistics.opened).toBe(3);
   });
 
   it("undici is told of a refusal", async () => {

@@ -22,13 +22,11 @@ export default function refuse(world: World): void {
     expect(Object.keys(error).sort()).toEqual(["address", "code", "errno", "port", "syscall"]);
   });
 
-  it("error, then close with hadError", async () => {
+  it("error, then close, and nothing else", async () => {
     const port = await closedPort(world);
     const socket = client(world, { port, host });
-    const hadError = once(socket, "close", { signal: AbortSignal.timeout(15_000) }).catch(() => []);
     const told = await eventsUntil(socket, ["connect", "ready", "end", "finish", "error", "close"], "close");
     expect(told).toEqual(["error", "close"]);
-    await hadError;
   });
 
   it("close tells that there was an error", async () => {
@@ -99,6 +97,6 @@ export default function refuse(world: World): void {
 
   it("port 0 is refused", async () => {
     const error = await errorOf(client(world, { port: 0, host }));
-    expect([error.code, error.port]).toEqual(["ECONNREFUSED", 0].map((value) => (value === 0 ? undefined : value)));
+    expect([error.code, error.syscall, error.address]).toEqual(["ECONNREFUSED", "connect", host]);
   });
 }

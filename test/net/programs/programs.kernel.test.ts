@@ -349,6 +349,20 @@ describe("rawtcp run", () => {
     await stopped(running);
   });
 
+  it("--json=FILE as well as --json FILE", async () => {
+    const events = join(build.folder, "joined.jsonl");
+    const code = "require('node:net').createServer().listen(0).close()";
+    expect((await runs(["--quiet", `--json=${events}`, "--", process.execPath, "-e", code])).code).toBe(0);
+    expect(readFileSync(events, "utf8")).toContain('"action":"hold"');
+  });
+
+  it("a worker of a cluster cannot share a listening handle of ours: it is told so", async () => {
+    const code =
+      "const cluster = require('node:cluster'); if (cluster.isPrimary) cluster.fork(); else " +
+      "try { require('node:net').createServer().listen(0); } catch (error) { console.log(error.code); process.exit(); }";
+    expect((await runs(["--", process.execPath, "-e", code])).stdout).toBe("ERR_RAWTCP_BYPASSED\n");
+  });
+
   it("--simulated needs no rights and finds its own servers", async () => {
     const code =
       "const net = require('node:net'); const s = net.createServer((c) => c.end('x')).listen(0, () => " +
