@@ -10,17 +10,9 @@ import type { IpAddress } from "../wire/address.js";
 import type { CallEvent, Expression } from "./ast.js";
 import { CONSTANTS, SOCKET_OPTIONS } from "./constants.js";
 import { ScriptFailure, UnsupportedError } from "./errors.js";
+import type { CallResult, CallWatcher, PendingCall, ScriptCalls } from "./host.js";
 import { argument, fieldOf, iovecLength, itemsOf, numberOf, optionalNumber } from "./values.js";
-import type { ScriptWorld } from "./world.js";
-
-/** What a call gave: its result, and the name of the errno when that is -1. */
-export interface CallResult {
-  readonly value: number;
-  readonly errno: string;
-}
-
-/** A call under way: undefined as long as it waits. */
-export type PendingCall = () => CallResult | undefined;
+import type { VirtualWorld } from "./virtual-world.js";
 
 interface Descriptor {
   readonly socket: StackSocket;
@@ -39,31 +31,33 @@ export interface Ends {
   readonly remotePort: number;
 }
 
-/** Told of what decides whose packets come next. */
-export interface CallWatcher {
-  listening(socket: StackSocket): void;
-  connecting(socket: StackSocket): void;
-}
-
 const NONBLOCK = 0x800;
 const DONTWAIT = 0x40;
 const FASTOPEN = 0x2000_0000;
 
-export class Calls {
+export class Calls implements ScriptCalls {
   /** The socket that a call last spoke of: whose tcp_info code asks for. */
   current: StackSocket | undefined;
-  readonly #world: ScriptWorld;
+  readonly #world: VirtualWorld;
   readonly #ends: Ends;
   readonly #host: SocketHost;
   readonly #watcher: CallWatcher;
   readonly #descriptors = new Map<number, Descriptor>();
   readonly #epolls = new Map<number, Epoll>();
 
-  constructor(world: ScriptWorld, ends: Ends, watcher: CallWatcher) {
+  constructor(world: VirtualWorld, ends: Ends, watcher: CallWatcher) {
     this.#world = world;
     this.#ends = ends;
     this.#watcher = watcher;
     this.#host = { stack: world.stack, sourceAddress: () => ends.local };
+  }
+
+  info(): Readonly<Record<string, number>> | undefined {
+    return this.current?.info(this.#world.now) as Readonly<Record<string, number>> | undefined;
+  }
+
+  localPort(): number | undefined {
+    return this.current?.getsockname().port;
   }
 
   /** Begins a call. Throws UnsupportedError, and ScriptFailure where what it hands back is not what the script says. */
@@ -77,7 +71,7 @@ export class Calls {
       case "listen":
         return this.#on(args, ({ socket }) => {
           socket.listen(numberOf(argument(args, 1)));
-          this.#watcher.listening(socket);
+          this.#watcher.listening();
         });
       case "accept":
       case "accept4":
@@ -200,7 +194,7 @@ export class Calls {
   #connect(args: readonly Expression[]): PendingCall {
     let hasBegun = false;
     return this.#waiting(args, 0, ({ socket, isNonBlocking }) => {
-      if (!hasBegun) this.#watcher.connecting(socket);
+      if (!hasBegun) this.#watcher.connecting();
       try {
         socket.connect(this.#ends.remote, this.#ends.remotePort, this.#world.now);
       } catch (error) {
@@ -246,7 +240,7 @@ export class Calls {
     return this.#waiting(args, flags, ({ socket, isNonBlocking }) => {
       if (isFastOpen && !hasBegun) {
         hasBegun = true;
-        this.#watcher.connecting(socket);
+        this.#watcher.connecting();
         try {
           taken = socket.sendto(data, flags, this.#ends.remote, this.#ends.remotePort, this.#world.now);
         } catch (error) {

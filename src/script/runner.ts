@@ -3,25 +3,23 @@
  * stack sends has to be what the script says, when it says so.
  */
 import { SeededRandom } from "../base/random.js";
+import { seqAdd } from "../base/seq.js";
 import { MINUTE, type Micros, SECOND } from "../base/time.js";
 import { craft } from "../craft/build.js";
-import type { StackConfig } from "../stack/config.js";
-import type { StackSocket } from "../stack/socket.js";
 import type { ConnectionConfig } from "../tcp/config.js";
-import { type ProfileName, profileByName } from "../tcp/profiles.js";
+import type { ProfileName } from "../tcp/profiles.js";
 import { buildIcmpError } from "../wire/icmp.js";
 import { PROTOCOL_ICMP } from "../wire/ip-packet.js";
-import { ACK, SYN } from "../wire/tcp-flags.js";
+import { ACK, FIN, PSH, SYN } from "../wire/tcp-flags.js";
 import type { EventTime, IcmpEvent, IpMarks, PacketEvent, Script, ScriptEvent } from "./ast.js";
-import { type CallResult, Calls, type PendingCall } from "./calls.js";
 import { CODE_CONSTANTS } from "./constants.js";
 import { ScriptFailure, UnsupportedError } from "./errors.js";
 import { type Names, runCode } from "./evaluator.js";
+import type { CallResult, PassedPacket, PendingCall, ScriptHost, ScriptHostFactory } from "./host.js";
 import { formatSeen, joined, mismatch, type Numbers, portsOf, type SeenSegment, seeSegment, toWire } from "./match.js";
 import { readSettings, type Settings } from "./settings.js";
-import { readCommand } from "./sysctl.js";
 import { numberOf } from "./values.js";
-import { type PassedPacket, ScriptWorld } from "./world.js";
+import { openVirtualHost } from "./virtual-host.js";
 
 export interface RunOptions {
   /** Of initial sequence numbers and ports. Default 1. */
@@ -37,6 +35,8 @@ export interface RunOptions {
   readonly print?: (text: string) => void;
   /** Changes of the stack under test, for those who test the scripts themselves. */
   readonly connection?: Partial<ConnectionConfig>;
+  /** What the script runs on. Default: a stack of ours in virtual time. */
+  readonly host?: ScriptHostFactory;
 }
 
 /** What passed until the script ended. */
@@ -75,10 +75,9 @@ export class Runner {
   readonly #script: Script;
   readonly #options: RunOptions;
   readonly #settings: Settings;
-  readonly #connection: { -readonly [Name in keyof ConnectionConfig]?: ConnectionConfig[Name] };
-  #stackChanges: Partial<StackConfig> = {};
-  #world: ScriptWorld | undefined;
-  #calls: Calls | undefined;
+  #host: ScriptHost | undefined;
+  /** What was to be configured before there was a host. */
+  readonly #commands: string[] = [];
   readonly #random: SeededRandom;
   readonly #names: Names = new Map(Object.entries(CODE_CONSTANTS));
   #base: Micros = START;
@@ -94,26 +93,22 @@ export class Runner {
     this.#options = options;
     this.#settings = readSettings(script.options, options.options);
     this.#random = new SeededRandom(options.seed ?? 1);
-    this.#connection = {
-      ...profileByName(options.profile ?? "linux"),
-      mtuBytes: this.#settings.mtuBytes,
-      // Linux's tcp_rmem and tcp_wmem: 131072 at first, and no more than 6 MiB and 4 MiB.
-      receiveBufferBytes: 131_072,
-      receiveBufferMaxBytes: 6_291_456,
-      sendBufferBytes: 4_194_304,
-      // tcp_mtu_probing 0.
-      mtuProbing: 0,
-      ...(options.profile === "rfc" ? {} : { zeroWindowProbe: "old-number" }),
-      ...options.connection,
-    };
   }
 
   get record(): RunRecord {
-    return { packets: this.#world?.passed ?? [], event: this.#event };
+    return { packets: this.#host?.world.passed ?? [], event: this.#event };
   }
 
   /** Runs to the end. Throws ScriptFailure, UnsupportedError. */
   run(): void {
+    try {
+      this.#run();
+    } finally {
+      this.#host?.close();
+    }
+  }
+
+  #run(): void {
     for (const event of this.#script.events) {
       this.#event = event;
       this.#runEvent(event);
@@ -128,7 +123,7 @@ export class Runner {
   }
 
   #timeOf({ relative, us }: EventTime): Micros {
-    if (us === null) return Math.max(this.#base, this.#world?.now ?? START);
+    if (us === null) return Math.max(this.#base, this.#host?.world.now ?? START);
     return (relative ? this.#base : START) + us;
   }
 
@@ -176,28 +171,21 @@ export class Runner {
   // The host
 
   #configure(command: string): void {
-    const { connection, stack } = readCommand(command);
-    if (this.#world !== undefined && Object.keys(stack).length > 0)
-      this.#unsupported("a sysctl of the whole stack in the middle of a script");
-    Object.assign(this.#connection, connection);
-    this.#stackChanges = { ...this.#stackChanges, ...stack };
+    if (this.#host === undefined) this.#commands.push(command);
+    else this.#host.configure(command);
   }
 
-  /** The world begins with the first event that needs it: what is configured before holds for all of it. */
-  #need(): { world: ScriptWorld; calls: Calls } {
-    if (this.#world === undefined || this.#calls === undefined) {
-      const { local, localPort, remote, remotePort } = this.#settings;
-      this.#world = new ScriptWorld({ connection: this.#connection, ...this.#stackChanges }, this.#random, START);
-      this.#calls = new Calls(
-        this.#world,
-        { local, localPort, remote, remotePort },
-        {
-          listening: () => this.#startFlow("listening"),
-          connecting: () => this.#startFlow("active"),
-        },
-      );
-    }
-    return { world: this.#world, calls: this.#calls };
+  /** The host begins with the first event that needs it: what is configured before holds for all of it. */
+  #need(): ScriptHost {
+    this.#host ??= (this.#options.host ?? openVirtualHost)({
+      settings: this.#settings,
+      options: this.#options,
+      commands: this.#commands,
+      random: this.#random,
+      start: START,
+      watcher: { listening: () => this.#startFlow("listening"), connecting: () => this.#startFlow("active") },
+    });
+    return this.#host;
   }
 
   #startFlow(kind: "listening" | "active" | "child"): void {
@@ -279,8 +267,7 @@ export class Runner {
   }
 
   #runCode(code: string): void {
-    const { world, calls } = this.#need();
-    const info = calls.current?.info(world.now);
+    const info = this.#need().calls.info();
     for (const [name, value] of Object.entries(info ?? {})) this.#names.set(name, Number.isFinite(value) ? value : 0xffff_ffff);
     for (const [name, value] of this.#settings.definitions) this.#names.set(name, /^-?\d+$/.test(value) ? Number(value) : value);
     runCode(code, this.#names, this.#options.print ?? (() => undefined));
@@ -330,11 +317,7 @@ export class Runner {
 
   #ourPort(): number {
     if (this.#flow.kind !== "active") return this.#settings.localPort;
-    return this.#current()?.getsockname().port ?? this.#settings.localPort;
-  }
-
-  #current(): StackSocket | undefined {
-    return this.#calls?.current;
+    return this.#host?.calls.localPort() ?? this.#settings.localPort;
   }
 
   #icmpPacket(icmp: IcmpEvent): Uint8Array {
@@ -366,7 +349,7 @@ export class Runner {
     const first = this.#next();
     if (first === undefined) throw new ScriptFailure("no packet was sent", `at ${this.#scriptTime(at)}`, "nothing");
     this.#learn(expected, first);
-    let seen = this.#see(first);
+    let seen = this.#cut(first, expected, this.#see(first));
     while (!strictSegments && seen.length > 0 && seen.length < expected.length) {
       this.#advance(latest + toleranceUs, () => world.sent.length > 0);
       const [next] = world.sent;
@@ -386,6 +369,15 @@ export class Runner {
     return event.time.untilUs === undefined ? at : first.at;
   }
 
+  /** A host may hand out segments joined: what goes beyond the expected one is the next. */
+  #cut(packet: PassedPacket, expected: PacketEvent, seen: SeenSegment): SeenSegment {
+    const { world } = this.#need();
+    if (!world.joinsSegments || this.#settings.strictSegments || expected.length === 0 || seen.length <= expected.length)
+      return seen;
+    world.sent.unshift({ ...packet, skipped: (packet.skipped ?? 0) + expected.length });
+    return { ...seen, length: expected.length, flags: seen.flags & ~(FIN | PSH) };
+  }
+
   /** The next packet of the connection that the script speaks of. */
   #next(): PassedPacket | undefined {
     return this.#need().world.sent.shift();
@@ -394,7 +386,8 @@ export class Runner {
   #see(packet: PassedPacket): SeenSegment {
     const seen = seeSegment(packet.bytes, packet.at, this.#numbers);
     if (seen === undefined) throw new ScriptFailure("the stack sent what is no TCP segment");
-    return seen;
+    const { skipped = 0 } = packet;
+    return skipped === 0 ? seen : { ...seen, seq: seqAdd(seen.seq, skipped), length: seen.length - skipped };
   }
 
   /** Our initial sequence number and our first timestamp lie where the script says. */

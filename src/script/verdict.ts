@@ -1,9 +1,9 @@
 /** The verdict on one script. */
 import { describePacket } from "../wire/print.js";
 import { ScriptFailure, ScriptSyntaxError, UnsupportedError } from "./errors.js";
+import type { PassedPacket } from "./host.js";
 import { parseScript } from "./parser.js";
 import { Runner, type RunOptions } from "./runner.js";
-import type { PassedPacket } from "./world.js";
 
 export interface Verdict {
   readonly outcome: "pass" | "fail" | "unsupported" | "error";

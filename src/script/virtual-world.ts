@@ -5,20 +5,13 @@ import type { StackConfig } from "../stack/config.js";
 import { Listener } from "../stack/listener.js";
 import { Stack } from "../stack/stack.js";
 import { OutgoingPacket } from "../tcp/outgoing-packet.js";
-
-/** A packet that passed; `bytes` are its own. */
-export interface PassedPacket {
-  readonly direction: "in" | "out";
-  readonly at: Micros;
-  readonly bytes: Uint8Array;
-  /** Why it was sent, or what was made of it. */
-  readonly note: string;
-}
+import type { PassedPacket, ScriptWorld } from "./host.js";
 
 /** More events than any script has: a stack that answers itself without end. */
 const MOST_STEPS = 1_000_000;
 
-export class ScriptWorld {
+export class VirtualWorld implements ScriptWorld {
+  readonly joinsSegments = false;
   readonly stack: Stack;
   /** What was sent and is not matched yet, oldest first. */
   readonly sent: PassedPacket[] = [];
