@@ -1,5 +1,6 @@
 /** What `rawtcp drill` takes from the command line. */
 import type { Argv } from "yargs";
+import { NAMESPACE } from "../driver/live-host.js";
 import { PROFILES, type ProfileName } from "../tcp/profiles.js";
 import { oneOf, wholeNumber, words } from "./values.js";
 
@@ -15,6 +16,8 @@ export interface DrillOptions {
   jobs: number | undefined;
   quiet: boolean;
   option: readonly string[] | string | undefined;
+  live: string | undefined;
+  liveSeconds: number;
 }
 
 const PROFILE_NAMES = Object.keys(PROFILES) as ProfileName[];
@@ -49,6 +52,18 @@ export function drillOptions(argv: Argv): Argv<DrillOptions> {
       requiresArg: true,
       describe: "an option line for every script, such as ip_version=ipv6; may be given again",
     })
+    .option("live", {
+      type: "string",
+      requiresArg: true,
+      coerce: oneOf("--live", [NAMESPACE]),
+      describe: `against a live kernel instead of our stack: "${NAMESPACE}" is this host's, in a network namespace of its own for each script`,
+    })
+    .option("live-seconds", {
+      default: 60,
+      requiresArg: true,
+      coerce: wholeNumber("--live-seconds", 1, 86_400),
+      describe: "scripts that take longer on the clock are not run live",
+    })
     .option("json", { type: "boolean", default: false, describe: "one JSON object a script" })
     .option("junit", {
       type: "string",
@@ -66,7 +81,7 @@ export function drillOptions(argv: Argv): Argv<DrillOptions> {
       alias: "j",
       requiresArg: true,
       coerce: wholeNumber("--jobs", 1, 256),
-      describe: "scripts at the same time (default: one a processor)",
+      describe: "scripts at the same time (default: one a processor; live, where most of the time is waiting, 16)",
     })
     .option("quiet", { alias: "q", type: "boolean", default: false, describe: "only the table" })
     .example("$0 drill scripts/", "run every script below the folder, and sum up by folder")

@@ -1,6 +1,7 @@
-/** Runs scripts in a thread of its own. */
+/** Runs scripts in a thread of its own: on our stack, or against a kernel. */
 import { readFileSync } from "node:fs";
 import { parentPort } from "node:worker_threads";
+import { openLiveHost } from "../driver/live-host.js";
 import type { RunOptions } from "../script/runner.js";
 import { judgeScript, type Verdict } from "../script/verdict.js";
 
@@ -8,8 +9,10 @@ import { judgeScript, type Verdict } from "../script/verdict.js";
 export interface DrillJob {
   readonly index: number;
   readonly file: string;
-  readonly options: RunOptions;
+  readonly options: Omit<RunOptions, "host">;
   readonly wantsPackets: boolean;
+  /** The kernel that is spoken to, as `--live` names it; "" for our own stack in virtual time. */
+  readonly live: string;
 }
 
 export interface DrillResult {
@@ -21,10 +24,11 @@ export interface DrillResult {
 }
 
 /** Runs one. Never throws. */
-export function runJob({ index, file, options, wantsPackets }: DrillJob): DrillResult {
+export function runJob({ index, file, options, wantsPackets, live }: DrillJob): DrillResult {
   const begun = performance.now();
   const printed: string[] = [];
-  const verdict = judgeFile(file, { ...options, print: (text) => printed.push(text) });
+  const host = live === "" ? {} : { host: openLiveHost(live) };
+  const verdict = judgeFile(file, { ...options, ...host, print: (text) => printed.push(text) });
   const isWanted = wantsPackets || verdict.outcome === "fail";
   return { index, verdict: isWanted ? verdict : { ...verdict, packets: [] }, printed, tookMs: performance.now() - begun };
 }

@@ -1,9 +1,13 @@
-/** `rawtcp drill PATH…`: scripts in packetdrill's language on our stack, in virtual time. */
-import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+/** `rawtcp drill PATH…`: scripts in packetdrill's language on our stack in virtual time, or against a live kernel. */
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
 import { Worker } from "node:worker_threads";
+import { SECOND } from "../base/time.js";
+import { namespaceObstacle } from "../kernel/network-namespace.js";
 import { enhancedPacketLength, interfaceDescriptionBlock, sectionHeaderBlock, writeEnhancedPacket } from "../pcapng/writer.js";
+import { scriptDuration } from "../script/ast.js";
+import { parseScript } from "../script/parser.js";
 import { START } from "../script/runner.js";
 import { packetLines, type Verdict } from "../script/verdict.js";
 import type { DrillOptions } from "./drill-options.js";
@@ -20,6 +24,8 @@ export interface Drilled {
 
 /** Below this, starting threads costs more than it brings. */
 const FEW_SCRIPTS = 40;
+/** Live scripts wait most of their time. */
+const LIVE_THREADS = 16;
 /** Packets that are shown of a script that failed: the last ones. */
 const SHOWN_PACKETS = 30;
 
@@ -48,15 +54,25 @@ export async function drill(options: DrillOptions): Promise<number> {
     return EXIT.usage;
   }
   const { seed, profile, strict, tolerant } = options;
+  const { live = "" } = options;
+  const obstacle = live === "" ? "" : namespaceObstacle();
+  if (obstacle !== "") {
+    tell(`--live: ${obstacle}`);
+    return EXIT.environment;
+  }
   const jobs = files.map((file, index): DrillJob => {
     return {
       index,
       file,
       options: { seed, profile, strict, tolerant, options: settings },
       wantsPackets: options.keepTrace !== undefined,
+      live,
     };
   });
-  const results = await runAll(jobs, options.jobs ?? availableParallelism());
+  const results =
+    live === ""
+      ? await runAll(jobs, options.jobs ?? availableParallelism())
+      : await runLive(jobs, options.liveSeconds, options.jobs ?? LIVE_THREADS);
   const drilled = results.map((result): Drilled => ({ file: files[result.index] ?? "", result }));
   for (const one of drilled) {
     if (options.json) console.log(JSON.stringify(asJson(one)));
@@ -91,7 +107,43 @@ function optionLines(given: DrillOptions["option"]): Record<string, string> | st
 }
 
 async function runAll(jobs: readonly DrillJob[], threads: number): Promise<DrillResult[]> {
-  if (threads === 1 || jobs.length < FEW_SCRIPTS) return jobs.map(runJob);
+  return threads === 1 || jobs.length < FEW_SCRIPTS ? jobs.map(runJob) : runInThreads(jobs, threads);
+}
+
+/** The longest first, so that none is left to run alone at the end; what takes too long on the clock, not at all. */
+async function runLive(jobs: readonly DrillJob[], mostSeconds: number, threads: number): Promise<DrillResult[]> {
+  const results: DrillResult[] = [];
+  const timed: { job: DrillJob; seconds: number }[] = [];
+  for (const job of jobs) {
+    const seconds = secondsOf(job.file);
+    if (seconds > mostSeconds) results[job.index] = tooLong(job, seconds);
+    else timed.push({ job, seconds });
+  }
+  timed.sort((a, b) => b.seconds - a.seconds);
+  for (const result of await runInThreads(
+    timed.map(({ job }) => job),
+    threads,
+  ))
+    if (result !== undefined) results[result.index] = result;
+  return results;
+}
+
+/** 0 for what is no script: it is to be told when it is run. */
+function secondsOf(file: string): number {
+  try {
+    return scriptDuration(parseScript(readFileSync(file, "utf8"))) / SECOND;
+  } catch {
+    return 0;
+  }
+}
+
+function tooLong({ index }: DrillJob, seconds: number): DrillResult {
+  const message = `it takes ${Math.ceil(seconds)} s on the clock: --live-seconds ${Math.ceil(seconds)}`;
+  const verdict: Verdict = { outcome: "unsupported", line: 0, message, event: "", expected: "", got: "", packets: [] };
+  return { index, verdict, printed: [], tookMs: 0 };
+}
+
+async function runInThreads(jobs: readonly DrillJob[], threads: number): Promise<DrillResult[]> {
   const results: DrillResult[] = [];
   let next = 0;
   const work = (): Promise<void> =>

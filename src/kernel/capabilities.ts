@@ -10,9 +10,15 @@ export interface Capabilities {
 }
 
 /** The effective capabilities, from the line CapEff of `status` (default: this process). None where the line is missing. */
-export function readCapabilities(status: string = readFileSync("/proc/self/status", "utf8")): Capabilities {
+export function readCapabilities(status: string = readStatus()): Capabilities {
+  const missing = missingCapabilities(["CAP_NET_RAW", "CAP_NET_ADMIN"], status);
+  return { netRaw: !missing.includes("CAP_NET_RAW"), netAdmin: !missing.includes("CAP_NET_ADMIN") };
+}
+
+/** Those of the capabilities that are not in effect, by the line CapEff of `status`; all where the line is missing. */
+export function missingCapabilities(wanted: readonly CapabilityName[], status: string = readStatus()): CapabilityName[] {
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
-  return { netRaw: hasBit(effective, CAP_NET_RAW), netAdmin: hasBit(effective, CAP_NET_ADMIN) };
+  return wanted.filter((name) => ((effective >> BITS[name]) & 1n) === 0n);
 }
 
 /** What is missing and the command that mends it, in one line; "" when nothing is missing. */
@@ -24,10 +30,10 @@ export function capabilityAdvice(capabilities: Capabilities = readCapabilities()
   return `missing ${missing.join(" and ")}: run with sudo, or once "sudo setcap ${file} $(readlink -f $(which node))", in Docker ${docker}`;
 }
 
-// include/uapi/linux/capability.h
-const CAP_NET_ADMIN = 12n;
-const CAP_NET_RAW = 13n;
+/** include/uapi/linux/capability.h */
+const BITS = { CAP_NET_ADMIN: 12n, CAP_NET_RAW: 13n, CAP_SYS_ADMIN: 21n } as const;
+export type CapabilityName = keyof typeof BITS;
 
-function hasBit(set: bigint, bit: bigint): boolean {
-  return ((set >> bit) & 1n) === 1n;
+function readStatus(): string {
+  return readFileSync("/proc/self/status", "utf8");
 }

@@ -82,7 +82,9 @@ export class LibcError extends RawTcpError {
 
 /** The name of an errno: 98 is "EADDRINUSE". An unknown number gives "E<number>". */
 export function errnoName(errno: number): string {
-  return getSystemErrorMap().get(-errno)?.[0] ?? `E${errno}`;
+  // libuv's table lacks a few, such as EINPROGRESS.
+  const inNode = () => Object.entries(constants.errno).find(([, number]) => number === errno)?.[0];
+  return getSystemErrorMap().get(-errno)?.[0] ?? inNode() ?? `E${errno}`;
 }
 
 /** The errno's number: "EADDRINUSE" is 98. An unknown name gives 0. */

@@ -33,6 +33,17 @@ export interface ScriptEvent {
   readonly action: Action;
 }
 
+/** Microseconds from the first event to the last, as far as the script says. */
+export function scriptDuration({ events }: Script): Micros {
+  let [at, last] = [0, 0];
+  for (const { time } of events) {
+    const from = time.relative ? at : 0;
+    at = from + (time.us ?? 0);
+    last = Math.max(last, at, from + (time.untilUs ?? 0), from + (time.returnsUs ?? 0));
+  }
+  return last;
+}
+
 export type Action =
   | { readonly kind: "packet"; readonly packet: PacketEvent }
   | { readonly kind: "icmp"; readonly icmp: IcmpEvent }

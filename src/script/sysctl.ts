@@ -9,7 +9,7 @@ import { congestionByName } from "../tcp/congestion-controls.js";
 import { UnsupportedError } from "./errors.js";
 
 /** What the prelude of Linux's own scripts sets, as far as it differs from what a host has anyway. */
-const PRELUDE: Partial<ConnectionConfig> = { receiveBufferBytes: 540_000, receiveBufferMaxBytes: 15 << 20 };
+const PRELUDE: readonly [name: string, value: string][] = [["net.ipv4.tcp_rmem", "4096 540000 15728640"]];
 
 /** Changes that a command asks for. */
 export interface HostChanges {
@@ -116,19 +116,23 @@ const CORE =
 export function readCommand(command: string): HostChanges {
   let connection: Partial<ConnectionConfig> = {};
   let stack: HostChanges["stack"] = {};
-  for (const line of command.split(/\n|;|&&/)) {
-    const text = line.trim().replace(/\s+/g, " ");
-    if (text === "" || text.startsWith("#")) continue;
-    if (PRELUDES.test(text.split(" ")[0] ?? "")) connection = { ...connection, ...PRELUDE };
-    for (const [name, value] of assignments(text)) {
-      if (name === "net.ipv4.tcp_syncookies")
-        stack = { ...stack, synCookies: (["off", "when-full", "always"] as const)[Number(value)] ?? "off" };
-      else if (name === "net.ipv4.tcp_challenge_ack_limit")
-        stack = { ...stack, challengeAcksPerSecond: Math.min(Number(value), 1e9) };
-      else connection = { ...connection, ...readOne(name, value) };
-    }
+  for (const [name, value] of sysctlsOf(command)) {
+    if (name === "net.ipv4.tcp_syncookies")
+      stack = { ...stack, synCookies: (["off", "when-full", "always"] as const)[Number(value)] ?? "off" };
+    else if (name === "net.ipv4.tcp_challenge_ack_limit")
+      stack = { ...stack, challengeAcksPerSecond: Math.min(Number(value), 1e9) };
+    else connection = { ...connection, ...readOne(name, value) };
   }
   return { connection, stack };
+}
+
+/** The sysctls that a command sets, name and value, in their order. Throws UnsupportedError for a command that does anything else. */
+export function sysctlsOf(command: string): [name: string, value: string][] {
+  return command
+    .split(/\n|;|&&/)
+    .map((line) => line.trim().replace(/\s+/g, " "))
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .flatMap(assignments);
 }
 
 function readOne(name: string, value: string): Partial<ConnectionConfig> {
@@ -149,7 +153,7 @@ function readOne(name: string, value: string): Partial<ConnectionConfig> {
 function assignments(text: string): [string, string][] {
   const words = text.match(/(?:[^\s"']|"[^"]*"|'[^']*')+/g) ?? [];
   const [program = "", ...args] = words;
-  if (PRELUDES.test(program)) return [];
+  if (PRELUDES.test(program)) return [...PRELUDE];
   // What brings the host back afterwards is of no use to a stack that ends with the script.
   if (/(?:restore_sysctls|reset_sysctls|restore)\w*\.(?:py|sh)$/.test(program)) return [];
   if (/^(?:sleep|true|echo|modprobe)$/.test(program)) return [];

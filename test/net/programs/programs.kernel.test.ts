@@ -3,7 +3,7 @@
  * ours in another process. The programs are in `app/`.
  */
 import { execFileSync } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type Build, buildCli, type Ended, endProcesses, freePort, outputOf, type Running, start } from "../../cli/support.js";
@@ -360,7 +360,9 @@ describe("rawtcp run", () => {
     const code =
       "const cluster = require('node:cluster'); if (cluster.isPrimary) cluster.fork(); else " +
       "try { require('node:net').createServer().listen(0); } catch (error) { console.log(error.code); process.exit(); }";
-    expect((await runs(["--", process.execPath, "-e", code])).stdout).toBe("ERR_RAWTCP_BYPASSED\n");
+    const file = join(build.folder, "cluster.cjs");
+    writeFileSync(file, code);
+    expect((await runs(["--", process.execPath, file])).stdout).toBe("ERR_RAWTCP_BYPASSED\n");
   });
 
   it("--simulated needs no rights and finds its own servers", async () => {
@@ -376,6 +378,8 @@ describe("rawtcp run", () => {
     const code =
       "const { TCP, TCPConnectWrap } = process.binding('tcp_wrap'); " +
       "try { new TCP(0).connect(new TCPConnectWrap(), '127.0.0.1', 9); } catch (error) { console.log(error.code); }";
-    expect((await runs(["--", process.execPath, "-e", code])).stdout).toBe("ERR_RAWTCP_BYPASSED\n");
+    const file = join(build.folder, "cluster.cjs");
+    writeFileSync(file, code);
+    expect((await runs(["--", process.execPath, file])).stdout).toBe("ERR_RAWTCP_BYPASSED\n");
   });
 });

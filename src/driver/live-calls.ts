@@ -1,0 +1,502 @@
+/**
+ * The system calls of a script, made to the kernel of this thread. Its sockets never block: a call that has to wait is asked again, so that
+ * the script's packets can come meanwhile, and what scripts see of O_NONBLOCK is their own.
+ */
+import { utf8Encode } from "../base/utf8.js";
+import { errnoName, HOST_LITTLE_ENDIAN } from "../kernel/libc.js";
+import { sockaddrOf, socketAddressOf } from "../kernel/sockaddr.js";
+import { type PollRequest, pollfdsOf, readyEvents, type SystemCalls } from "../kernel/system-calls.js";
+import { tcpInfoFields } from "../kernel/tcp-info.js";
+import type { CallEvent, Expression } from "../script/ast.js";
+import { SOCKET_OPTIONS } from "../script/constants.js";
+import { ScriptFailure, UnsupportedError } from "../script/errors.js";
+import type { CallResult, CallWatcher, PendingCall, ScriptCalls } from "../script/host.js";
+import type { Settings } from "../script/settings.js";
+import { argument, fieldOf, iovecLength, itemsOf, numberOf, optionalNumber } from "../script/values.js";
+import type { LiveWorld } from "./live-world.js";
+
+const O_NONBLOCK = 0x800;
+const MSG_PEEK = 2;
+const MSG_DONTWAIT = 0x40;
+const MSG_WAITALL = 0x100;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_FASTOPEN = 0x2000_0000;
+const POLLIN = 1;
+const POLLOUT = 4;
+const F_GETFL = 3;
+const F_SETFL = 4;
+const SOL_SOCKET = 1;
+const SO_ERROR = 4;
+const SOL_TCP = 6;
+const TCP_INFO = 11;
+const TCP_CONGESTION = 13;
+const TCP_MAXSEG = 2;
+
+interface Descriptor {
+  /** The kernel's number. */
+  readonly fd: number;
+  isNonBlocking: boolean;
+  readonly isEpoll: boolean;
+}
+
+/** What sockets get that a script does not ask for. */
+export interface SocketDefaults {
+  /** Name of the congestion control; "" leaves the kernel's. */
+  readonly congestion: string;
+  /** Bounds the MSS where the wire carries more than the script's MTU; 0 leaves it. */
+  readonly mss: number;
+}
+
+export class LiveCalls implements ScriptCalls {
+  readonly #calls: SystemCalls;
+  readonly #world: LiveWorld;
+  readonly #ends: Settings;
+  readonly #watcher: CallWatcher;
+  readonly #defaults: () => SocketDefaults;
+  readonly #descriptors = new Map<number, Descriptor>();
+  #current: number | undefined;
+
+  constructor(calls: SystemCalls, world: LiveWorld, ends: Settings, watcher: CallWatcher, defaults: () => SocketDefaults) {
+    this.#calls = calls;
+    this.#world = world;
+    this.#ends = ends;
+    this.#watcher = watcher;
+    this.#defaults = defaults;
+  }
+
+  info(): Readonly<Record<string, number>> | undefined {
+    if (this.#current === undefined) return undefined;
+    const bytes = new Uint8Array(512);
+    const length = lengthCell(bytes.length);
+    if (this.#calls.getsockopt(this.#current, SOL_TCP, TCP_INFO, bytes, length) < 0) return undefined;
+    return tcpInfoFields(new DataView(bytes.buffer, 0, readLength(length)));
+  }
+
+  localPort(): number | undefined {
+    if (this.#current === undefined) return undefined;
+    const bytes = new Uint8Array(28);
+    return this.#calls.getsockname(this.#current, bytes, lengthCell(28)) < 0 ? undefined : socketAddressOf(bytes).port;
+  }
+
+  /** Closes what the script left open. */
+  close(): void {
+    for (const { fd } of this.#descriptors.values()) this.#calls.close(fd);
+    this.#descriptors.clear();
+  }
+
+  begin(call: CallEvent): PendingCall {
+    const pending = this.#begin(call);
+    return () => {
+      this.#world.waitedFor = [];
+      return pending();
+    };
+  }
+
+  #begin(call: CallEvent): PendingCall {
+    const { name, args } = call;
+    const calls = this.#calls;
+    switch (name) {
+      case "socket":
+        return this.#once(() => this.#socket(call));
+      case "bind":
+        return this.#on(args, ({ fd }) => this.#withAddress(fd, argument(args, 1), "local", calls.bind));
+      case "listen":
+        return this.#on(args, ({ fd }) => {
+          this.#watcher.listening();
+          return calls.listen(fd, numberOf(argument(args, 1)));
+        });
+      case "accept":
+      case "accept4":
+        return this.#accept(call);
+      case "connect":
+        return this.#connect(args);
+      case "read":
+      case "recv":
+      case "recvfrom":
+        return this.#receive(args, numberOf(argument(args, 2)), name === "read" ? 0 : numberOf(argument(args, 3)));
+      case "readv":
+        return this.#receive(args, iovecLength(argument(args, 1)), 0);
+      case "recvmsg":
+        return this.#receive([argument(args, 0)], messageLength(argument(args, 1)), numberOf(argument(args, 2)));
+      case "write":
+      case "send":
+      case "sendto":
+        return this.#send(args, numberOf(argument(args, 2)), name === "write" ? 0 : numberOf(argument(args, 3)));
+      case "writev":
+        return this.#send(args, iovecLength(argument(args, 1)), 0);
+      case "sendmsg":
+        return this.#send(args, messageLength(argument(args, 1)), numberOf(argument(args, 2)));
+      case "close":
+        return this.#once(() => this.#close(numberOf(argument(args, 0))));
+      case "shutdown":
+        return this.#on(args, ({ fd }) => calls.shutdown(fd, numberOf(argument(args, 1))));
+      case "fcntl":
+        return this.#on(args, (descriptor) => this.#control(descriptor, numberOf(argument(args, 1)), args));
+      case "ioctl":
+        return this.#on(args, ({ fd }) => this.#ioctl(fd, args));
+      case "setsockopt":
+        return this.#on(args, ({ fd }) => this.#setOption(fd, args));
+      case "getsockopt":
+        return this.#on(args, ({ fd }) => this.#getOption(fd, args));
+      case "poll":
+        return this.#poll(args);
+      case "epoll_create":
+      case "epoll_create1":
+        return this.#once(() => this.#keep(call, calls.epoll_create1(0), { isNonBlocking: false, isEpoll: true }));
+      case "epoll_ctl":
+        return this.#once(() => this.#changeEpoll(args));
+      case "epoll_wait":
+      case "epoll_pwait":
+        return this.#waitEpoll(args);
+      default:
+        throw new UnsupportedError(`the system call ${name} on a live kernel`);
+    }
+  }
+
+  #once(action: () => number): PendingCall {
+    return () => resultOf(action());
+  }
+
+  #on(args: readonly Expression[], action: (descriptor: Descriptor) => number): PendingCall {
+    return () => {
+      const descriptor = this.#descriptors.get(numberOf(argument(args, 0)));
+      if (descriptor === undefined) return { value: -1, errno: "EBADF" };
+      if (!descriptor.isEpoll) this.#current = descriptor.fd;
+      return resultOf(action(descriptor));
+    };
+  }
+
+  /** A call that waits for `events` where the kernel says EAGAIN, unless it is not to block. */
+  #waiting(args: readonly Expression[], flags: number, events: number, action: (descriptor: Descriptor) => number): PendingCall {
+    return () => {
+      const descriptor = this.#descriptors.get(numberOf(argument(args, 0)));
+      if (descriptor === undefined) return { value: -1, errno: "EBADF" };
+      this.#current = descriptor.fd;
+      const result = resultOf(action(descriptor));
+      if (result.errno !== "EAGAIN" || descriptor.isNonBlocking || (flags & MSG_DONTWAIT) !== 0) return result;
+      this.#world.waitedFor = [{ fd: descriptor.fd, events }];
+      return undefined;
+    };
+  }
+
+  #socket(call: CallEvent): number {
+    const [domain, type, protocol] = [0, 1, 2].map((at) => argument(call.args, at));
+    const family = domain === undefined || domain.kind === "any" ? (this.#ends.family === 6 ? 10 : 2) : numberOf(domain);
+    const bits = type === undefined ? 1 : numberOf(type);
+    const fd = this.#calls.socket(
+      family,
+      bits | O_NONBLOCK,
+      protocol === undefined || protocol.kind === "any" ? 0 : numberOf(protocol),
+    );
+    if (fd < 0) return fd;
+    const { congestion, mss } = this.#defaults();
+    if (congestion !== "") {
+      const bytes = utf8Encode(congestion);
+      this.#calls.setsockopt(fd, SOL_TCP, TCP_CONGESTION, bytes, bytes.length);
+    }
+    if (mss > 0) this.#calls.setsockopt(fd, SOL_TCP, TCP_MAXSEG, int32(mss), 4);
+    this.#current = fd;
+    return this.#keep(call, fd, { isNonBlocking: (bits & O_NONBLOCK) !== 0, isEpoll: false });
+  }
+
+  /** Gives the kernel's descriptor the script's number. */
+  #keep(call: CallEvent, fd: number, traits: Omit<Descriptor, "fd">): number {
+    if (fd < 0) return fd;
+    let number = call.result === null ? -1 : numberOf(call.result);
+    if (number < 0) for (number = 3; this.#descriptors.has(number); ) number++;
+    this.#descriptors.set(number, { fd, ...traits });
+    return number;
+  }
+
+  /** "..." is the script's own end; a struct that names another port or address is taken at its word. */
+  #withAddress(
+    fd: number,
+    written: Expression,
+    end: "local" | "remote",
+    action: (fd: number, address: Uint8Array, length: number) => number,
+  ): number {
+    const { local, localPort, remote, remotePort } = this.#ends;
+    const own = end === "local" ? { ip: local, port: localPort } : { ip: remote, port: remotePort };
+    const family = fieldOf(written, "sa_family")?.value;
+    if (family?.kind === "name" && family.name === "AF_UNSPEC") return action(fd, new Uint8Array(16), 16);
+    const port = (fieldOf(written, "sin_port") ?? fieldOf(written, "sin6_port"))?.value;
+    const address = (fieldOf(written, "sin_addr") ?? fieldOf(written, "sin6_addr"))?.value;
+    const text = address?.kind === "call" && address.args[0]?.kind === "text" ? address.args[0].value : String(own.ip);
+    const bytes = sockaddrOf(text, port === undefined ? own.port : numberOf(port));
+    return action(fd, bytes, bytes.length);
+  }
+
+  #accept(call: CallEvent): PendingCall {
+    const flags = call.name === "accept4" ? numberOf(argument(call.args, 3)) : 0;
+    return this.#waiting(call.args, 0, POLLIN, ({ fd }) => {
+      const accepted = this.#calls.accept4(fd, null, null, flags | O_NONBLOCK);
+      if (accepted >= 0) this.#current = accepted;
+      return this.#keep(call, accepted, { isNonBlocking: (flags & O_NONBLOCK) !== 0, isEpoll: false });
+    });
+  }
+
+  #connect(args: readonly Expression[]): PendingCall {
+    let hasBegun = false;
+    return this.#waiting(args, 0, POLLOUT, ({ fd, isNonBlocking }) => {
+      if (hasBegun) return this.#outcome(fd);
+      this.#watcher.connecting();
+      const result = this.#withAddress(fd, argument(args, 1), "remote", this.#calls.connect);
+      hasBegun = true;
+      return resultOf(result).errno === "EINPROGRESS" && !isNonBlocking ? AGAIN : result;
+    });
+  }
+
+  /** What became of a connection that was being opened. */
+  #outcome(fd: number): number {
+    const pollfds = pollfdsOf([{ fd, events: POLLOUT }]);
+    this.#calls.poll(pollfds, 1, 0);
+    if (readyEvents(pollfds, 0) === 0) return AGAIN;
+    const value = new Uint8Array(4);
+    this.#calls.getsockopt(fd, SOL_SOCKET, SO_ERROR, value, lengthCell(4));
+    return -(readInt(value) ?? 0);
+  }
+
+  #receive(args: readonly Expression[], size: number, flags: number): PendingCall {
+    const expected = args[1];
+    const buffer = new Uint8Array(Math.min(size, 1 << 26));
+    let taken = 0;
+    return this.#waiting(args, flags, POLLIN, ({ fd }) => {
+      const count = this.#calls.recvfrom(fd, buffer.subarray(taken), buffer.length - taken, flags & ~MSG_WAITALL, null, null);
+      if (count < 0) return count;
+      taken += count;
+      if ((flags & (MSG_WAITALL | MSG_PEEK)) === MSG_WAITALL && count > 0 && taken < size) return AGAIN;
+      if (expected?.kind === "text") checkText(expected.value, buffer.subarray(0, taken));
+      return taken;
+    });
+  }
+
+  #send(args: readonly Expression[], size: number, flags: number): PendingCall {
+    const text = argument(args, 1);
+    const data = new Uint8Array(size);
+    if (text.kind === "text") data.set(utf8Encode(text.value).subarray(0, size));
+    let taken = 0;
+    let hasOpened = false;
+    return this.#waiting(args, flags, POLLOUT, ({ fd, isNonBlocking }) => {
+      const isFastOpen = (flags & MSG_FASTOPEN) !== 0 && !hasOpened;
+      if (isFastOpen) {
+        hasOpened = true;
+        this.#watcher.connecting();
+        const result = this.#withAddress(fd, { kind: "any" }, "remote", (socket, address, length) =>
+          this.#calls.sendto(socket, data, size, flags | MSG_NOSIGNAL, address, length),
+        );
+        return resultOf(result).errno === "EINPROGRESS" && !isNonBlocking ? AGAIN : result;
+      }
+      for (;;) {
+        const left = data.subarray(taken);
+        const count = this.#calls.sendto(fd, left, left.length, (flags & ~MSG_FASTOPEN) | MSG_NOSIGNAL, null, 0);
+        // What was taken before counts, unless the call may wait for the rest.
+        if (count < 0) return taken > 0 && (isNonBlocking || (flags & MSG_DONTWAIT) !== 0) ? taken : count;
+        taken += count;
+        if (taken >= size) return taken;
+      }
+    });
+  }
+
+  #close(number: number): number {
+    const descriptor = this.#descriptors.get(number);
+    if (descriptor === undefined) return -9; // EBADF
+    this.#descriptors.delete(number);
+    if (this.#current === descriptor.fd) this.#current = undefined;
+    return this.#calls.close(descriptor.fd);
+  }
+
+  #control(descriptor: Descriptor, command: number, args: readonly Expression[]): number {
+    const given = optionalNumber(argument(args, 2)) ?? 0;
+    const own = descriptor.isNonBlocking ? O_NONBLOCK : 0;
+    if (command === F_SETFL) {
+      descriptor.isNonBlocking = (given & O_NONBLOCK) !== 0;
+      return this.#calls.fcntl(descriptor.fd, F_SETFL, given | O_NONBLOCK);
+    }
+    const result = this.#calls.fcntl(descriptor.fd, command, given);
+    return command === F_GETFL && result >= 0 ? (result & ~O_NONBLOCK) | own : result;
+  }
+
+  #ioctl(fd: number, args: readonly Expression[]): number {
+    const request = argument(args, 1);
+    const number = request.kind === "name" ? IOCTLS[request.name] : numberOf(request);
+    if (number === undefined) throw new UnsupportedError(`ioctl ${request.kind === "name" ? request.name : ""}`);
+    const value = new Uint8Array(4);
+    const result = this.#calls.ioctl(fd, number, value);
+    const expected = optionalNumber(argument(args, 2));
+    if (result >= 0 && expected !== undefined && expected !== readInt(value))
+      throw new ScriptFailure("ioctl", String(expected), String(readInt(value)));
+    return result;
+  }
+
+  #setOption(fd: number, args: readonly Expression[]): number {
+    const [level, option] = levelAndOption(argument(args, 1), argument(args, 2));
+    const bytes = optionBytes(argument(args, 3));
+    return this.#calls.setsockopt(fd, level, option, bytes, optionLength(argument(args, 4)) ?? bytes.length);
+  }
+
+  #getOption(fd: number, args: readonly Expression[]): number {
+    const [level, option] = levelAndOption(argument(args, 1), argument(args, 2));
+    const wanted = argument(args, 3);
+    const value = new Uint8Array(512);
+    const length = lengthCell(Math.min(value.length, optionLength(argument(args, 4)) ?? value.length));
+    const result = this.#calls.getsockopt(fd, level, option, value, length);
+    if (result < 0 || wanted.kind === "any" || (level === SOL_TCP && option === TCP_INFO)) return result;
+    const found = value.subarray(0, readLength(length));
+    const [item] = itemsOf(wanted);
+    if (item === undefined || item.kind === "any") return result;
+    const expected = item.kind === "text" ? padded(utf8Encode(item.value), found.length) : optionBytes(wanted);
+    const isSame = expected.every((byte, i) => i >= found.length || byte === found[i]);
+    if (!isSame) throw new ScriptFailure("getsockopt", shown(expected), shown(found));
+    return result;
+  }
+
+  #poll(args: readonly Expression[]): PendingCall {
+    const watched = itemsOf(argument(args, 0)).map((item) => ({
+      item,
+      number: numberOf(fieldOf(item, "fd")?.value ?? argument([], 0)),
+      events: numberOf(fieldOf(item, "events")?.value ?? { kind: "number", value: 0 }),
+    }));
+    const timeoutMs = numberOf(argument(args, 2));
+    const begun = this.#world.now;
+    return () => {
+      const requests = watched.map(
+        ({ number, events }): PollRequest => ({ fd: this.#descriptors.get(number)?.fd ?? 0x7fff_ffff, events }),
+      );
+      const pollfds = pollfdsOf(requests);
+      const ready = this.#calls.poll(pollfds, requests.length, 0);
+      const isOver = timeoutMs >= 0 && this.#world.now >= begun + timeoutMs * 1000;
+      if (ready === 0 && !isOver) {
+        this.#world.waitedFor = requests;
+        return undefined;
+      }
+      for (const [i, { item, number }] of watched.entries()) {
+        const wanted = fieldOf(item, "revents")?.value;
+        const found = readyEvents(pollfds, i);
+        if (wanted !== undefined && wanted.kind !== "any" && numberOf(wanted) !== found)
+          throw new ScriptFailure(`poll: revents of ${number}`, hex(numberOf(wanted)), hex(found));
+      }
+      return resultOf(ready);
+    };
+  }
+
+  #changeEpoll(args: readonly Expression[]): number {
+    const [epoll, fd] = [0, 2].map((at) => this.#descriptors.get(numberOf(argument(args, at)))?.fd ?? -1);
+    const event = argument(args, 3);
+    const bytes = new Uint8Array(EPOLL_EVENT_BYTES);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, optionalNumber(fieldOf(event, "events")?.value ?? { kind: "any" }) ?? 0, HOST_LITTLE_ENDIAN);
+    return this.#calls.epoll_ctl(epoll ?? -1, numberOf(argument(args, 1)), fd ?? -1, bytes);
+  }
+
+  #waitEpoll(args: readonly Expression[]): PendingCall {
+    const wanted = itemsOf(argument(args, 1));
+    const most = numberOf(argument(args, 2));
+    const timeoutMs = numberOf(argument(args, 3));
+    const begun = this.#world.now;
+    return () => {
+      const epoll = this.#descriptors.get(numberOf(argument(args, 0)));
+      if (epoll === undefined) return { value: -1, errno: "EBADF" };
+      const bytes = new Uint8Array(EPOLL_EVENT_BYTES * Math.max(1, most));
+      const ready = this.#calls.epoll_wait(epoll.fd, bytes, most, 0);
+      const isOver = timeoutMs >= 0 && this.#world.now >= begun + timeoutMs * 1000;
+      if (ready === 0 && !isOver) {
+        this.#world.waitedFor = [{ fd: epoll.fd, events: POLLIN }];
+        return undefined;
+      }
+      const view = new DataView(bytes.buffer);
+      for (let i = 0; i < ready; i++) {
+        const expected = fieldOf(wanted[i] ?? { kind: "any" }, "events")?.value;
+        const events = view.getUint32(i * EPOLL_EVENT_BYTES, HOST_LITTLE_ENDIAN);
+        if (expected !== undefined && expected.kind !== "any" && numberOf(expected) !== events)
+          throw new ScriptFailure("epoll_wait: events", hex(numberOf(expected)), hex(events));
+      }
+      return resultOf(ready);
+    };
+  }
+}
+
+/** -EAGAIN: the call waits. */
+const AGAIN = -11;
+/** struct epoll_event is packed on x86-64, and nowhere else. */
+const EPOLL_EVENT_BYTES = process.arch === "x64" ? 12 : 16;
+/** include/uapi/linux/sockios.h, asm-generic/ioctls.h */
+const IOCTLS: Readonly<Record<string, number>> = {
+  SIOCINQ: 0x541b,
+  FIONREAD: 0x541b,
+  TIOCINQ: 0x541b,
+  SIOCOUTQ: 0x5411,
+  TIOCOUTQ: 0x5411,
+  SIOCOUTQNSD: 0x894b,
+  SIOCATMARK: 0x8905,
+};
+
+function resultOf(result: number): CallResult {
+  return result < 0 ? { value: -1, errno: errnoName(-result) } : { value: result, errno: "" };
+}
+
+function messageLength(message: Expression): number {
+  const vector = fieldOf(message, "msg_iov")?.value;
+  const control = fieldOf(message, "msg_control")?.value;
+  if (vector === undefined) throw new UnsupportedError("a msghdr without msg_iov");
+  if (control !== undefined && control.kind !== "any") throw new UnsupportedError("msg_control on a live kernel");
+  return iovecLength(vector);
+}
+
+function levelAndOption(level: Expression, option: Expression): readonly [number, number] {
+  if (option.kind !== "name") return [numberOf(level), numberOf(option)];
+  const found = SOCKET_OPTIONS[option.name];
+  if (found === undefined) throw new UnsupportedError(`the socket option ${option.name}`);
+  return found;
+}
+
+function optionBytes(value: Expression): Uint8Array {
+  const [item] = itemsOf(value);
+  if (item?.kind === "text") return utf8Encode(item.value);
+  if (item?.kind === "struct") {
+    const fields = item.fields.map((field) => numberOf(field.value));
+    return concatenated(fields.map(int32));
+  }
+  return concatenated(itemsOf(value).map((one) => int32(numberOf(one))));
+}
+
+function optionLength(length: Expression): number | undefined {
+  return optionalNumber(length);
+}
+
+function concatenated(parts: readonly Uint8Array[]): Uint8Array {
+  return Uint8Array.from(parts.flatMap((part) => [...part]));
+}
+
+function int32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setInt32(0, value | 0, HOST_LITTLE_ENDIAN);
+  return bytes;
+}
+
+function readInt(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, HOST_LITTLE_ENDIAN);
+}
+
+const lengthCell = int32;
+const readLength = readInt;
+
+function padded(bytes: Uint8Array, length: number): Uint8Array {
+  const all = new Uint8Array(Math.max(bytes.length, length));
+  all.set(bytes);
+  return all;
+}
+
+function shown(bytes: Uint8Array): string {
+  if (bytes.length === 4) return String(readInt(bytes));
+  return [...bytes.subarray(0, 32)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}
+
+function checkText(expected: string, bytes: Uint8Array): void {
+  const wanted = utf8Encode(expected);
+  if (wanted.length === bytes.length && wanted.every((byte, i) => byte === bytes[i])) return;
+  throw new ScriptFailure("the data that was read", JSON.stringify(expected), `${bytes.length} other bytes`);
+}
