@@ -1,6 +1,6 @@
 /** Runs scripts in a thread of its own: on our stack, or against a kernel. */
 import { readFileSync } from "node:fs";
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { openLiveHost } from "../driver/live-host.js";
 import type { RunOptions } from "../script/runner.js";
 import { judgeScript, type Verdict } from "../script/verdict.js";
@@ -23,6 +23,11 @@ export interface DrillResult {
   readonly tookMs: number;
 }
 
+export interface DrillWorkerData {
+  /** As of the jobs that will come. */
+  readonly live: string;
+}
+
 /** Runs one. Never throws. */
 export function runJob({ index, file, options, wantsPackets, live }: DrillJob): DrillResult {
   const begun = performance.now();
@@ -43,4 +48,23 @@ function judgeFile(file: string, options: RunOptions): Verdict {
   }
 }
 
-parentPort?.on("message", (job: DrillJob) => parentPort?.postMessage(runJob(job)));
+/** A little of everything, so that what is timed later has been compiled. */
+const WARM_UP = `
+   0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+  +0 bind(3, ..., ...) = 0
+  +0 listen(3, 1) = 0
+  +0 < S 0:0(0) win 1000 <mss 1000,nop,wscale 2,sackOK,TS val 1 ecr 0>
+   * > S. 0:0(0) ack 1 <...>
+  +0 < . 1:1(0) ack 1 win 1000 <nop,nop,TS val 1 ecr 0>
+  +0 accept(3, ..., ...) = 4
+  +0 write(4, ..., 10) = 10
+   * > P. 1:11(10) ack 1 <...>
+`;
+
+if (parentPort !== null) {
+  const parent = parentPort;
+  const { live } = workerData as DrillWorkerData;
+  if (live !== "") for (let i = 0; i < 3; i++) judgeScript(WARM_UP, { host: openLiveHost(live) });
+  parent.on("message", (job: DrillJob) => parent.postMessage(runJob(job)));
+  parent.postMessage("ready");
+}

@@ -12,7 +12,7 @@ import { START } from "../script/runner.js";
 import { packetLines, type Verdict } from "../script/verdict.js";
 import type { DrillOptions } from "./drill-options.js";
 import { junitReport, tableOfFolders } from "./drill-report.js";
-import { type DrillJob, type DrillResult, runJob } from "./drill-worker.js";
+import { type DrillJob, type DrillResult, type DrillWorkerData, runJob } from "./drill-worker.js";
 import { EXIT } from "./exit-codes.js";
 import { tell } from "./output.js";
 
@@ -26,6 +26,7 @@ export interface Drilled {
 const FEW_SCRIPTS = 40;
 /** Live scripts wait most of their time. */
 const LIVE_THREADS = 16;
+const CALM_THREADS = 2;
 /** Packets that are shown of a script that failed: the last ones. */
 const SHOWN_PACKETS = 30;
 
@@ -120,11 +121,11 @@ async function runLive(jobs: readonly DrillJob[], mostSeconds: number, threads: 
     else timed.push({ job, seconds });
   }
   timed.sort((a, b) => b.seconds - a.seconds);
-  for (const result of await runInThreads(
-    timed.map(({ job }) => job),
-    threads,
-  ))
-    if (result !== undefined) results[result.index] = result;
+  const ordered = timed.map(({ job }) => job);
+  for (const result of await runInThreads(ordered, threads)) if (result !== undefined) results[result.index] = result;
+  // Where all the others had the processor, time tells little: what failed is tried again with little beside it.
+  const failed = ordered.filter(({ index }) => results[index]?.verdict.outcome === "fail");
+  for (const result of await runInThreads(failed, CALM_THREADS)) if (result !== undefined) results[result.index] = result;
   return results;
 }
 
@@ -143,23 +144,32 @@ function tooLong({ index }: DrillJob, seconds: number): DrillResult {
   return { index, verdict, printed: [], tookMs: 0 };
 }
 
+/** Jobs are given out when all threads stand ready: to start one takes the processor from the others. */
 async function runInThreads(jobs: readonly DrillJob[], threads: number): Promise<DrillResult[]> {
   const results: DrillResult[] = [];
+  const data: DrillWorkerData = { live: jobs[0]?.live ?? "" };
   let next = 0;
+  const workers: Worker[] = [];
+  let ready = 0;
+  const give = (worker: Worker): void => {
+    const job = jobs[next++];
+    if (job === undefined) void worker.terminate();
+    else worker.postMessage(job);
+  };
   const work = (): Promise<void> =>
     new Promise((resolve, reject) => {
-      const worker = new Worker(new URL("./drill-worker.js", import.meta.url));
-      const give = (): void => {
-        const job = jobs[next++];
-        if (job !== undefined) worker.postMessage(job);
-        else void worker.terminate().then(() => resolve());
-      };
-      worker.on("message", (result: DrillResult) => {
-        results[result.index] = result;
-        give();
+      const worker = new Worker(new URL("./drill-worker.js", import.meta.url), { workerData: data });
+      workers.push(worker);
+      worker.on("message", (message: "ready" | DrillResult) => {
+        if (message === "ready") {
+          if (++ready === workers.length) workers.forEach(give);
+          return;
+        }
+        results[message.index] = message;
+        give(worker);
       });
       worker.on("error", reject);
-      give();
+      worker.on("exit", () => resolve());
     });
   await Promise.all(Array.from({ length: Math.min(threads, jobs.length) }, work));
   return results;

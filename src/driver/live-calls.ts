@@ -88,6 +88,7 @@ export class LiveCalls implements ScriptCalls {
     const pending = this.#begin(call);
     return () => {
       this.#world.waitedFor = [];
+      this.#world.waitedUntil = Number.POSITIVE_INFINITY;
       return pending();
     };
   }
@@ -367,6 +368,7 @@ export class LiveCalls implements ScriptCalls {
       const isOver = timeoutMs >= 0 && this.#world.now >= begun + timeoutMs * 1000;
       if (ready === 0 && !isOver) {
         this.#world.waitedFor = requests;
+        if (timeoutMs >= 0) this.#world.waitedUntil = begun + timeoutMs * 1000;
         return undefined;
       }
       for (const [i, { item, number }] of watched.entries()) {
@@ -401,6 +403,7 @@ export class LiveCalls implements ScriptCalls {
       const isOver = timeoutMs >= 0 && this.#world.now >= begun + timeoutMs * 1000;
       if (ready === 0 && !isOver) {
         this.#world.waitedFor = [{ fd: epoll.fd, events: POLLIN }];
+        if (timeoutMs >= 0) this.#world.waitedUntil = begun + timeoutMs * 1000;
         return undefined;
       }
       const view = new DataView(bytes.buffer);

@@ -18,17 +18,25 @@ export interface LiveWire {
 }
 
 const POLLIN = 1;
+/** The kernel's timer wheel rounds up by one eighth at most (kernel/time/timer.c). */
+const TIMER_WHEEL_SLACK = 1 / 8;
+/** Other threads may have the processor. */
+const TOLERANCE: Micros = 10_000;
 /** The thread wakes this often, so that the process can end it. */
 const LONGEST_WAIT: Micros = 50_000;
 
 export class LiveWorld implements ScriptWorld {
   readonly sent: PassedPacket[] = [];
   readonly passed: PassedPacket[] = [];
+  readonly timerSlack = TIMER_WHEEL_SLACK;
+  readonly toleranceUs = TOLERANCE;
   /** Descriptors that a call waits for; what is ready there is worth a look. */
   waitedFor: readonly PollRequest[] = [];
+  /** When a call that waits gives up; Infinity for never. */
+  waitedUntil: Micros = Number.POSITIVE_INFINITY;
   readonly #wire: LiveWire;
   readonly #calls: SystemCalls;
-  readonly #origin: Micros;
+  #origin: Micros;
 
   constructor(wire: LiveWire, calls: SystemCalls, start: Micros) {
     this.#wire = wire;
@@ -42,6 +50,10 @@ export class LiveWorld implements ScriptWorld {
 
   get joinsSegments(): boolean {
     return this.#wire.joinsSegments;
+  }
+
+  settle(at: Micros): void {
+    if (this.now > at) this.#origin = monotonicNow() - at;
   }
 
   inject(bytes: Uint8Array): void {
@@ -65,7 +77,11 @@ export class LiveWorld implements ScriptWorld {
       const left = until - this.now;
       if (left <= 0) return;
       const watched = [{ fd: this.#wire.fd, events: POLLIN }, ...this.waitedFor];
-      this.#calls.ppoll(pollfdsOf(watched), watched.length, timespecOf(Math.min(left, LONGEST_WAIT)));
+      this.#calls.ppoll(
+        pollfdsOf(watched),
+        watched.length,
+        timespecOf(Math.max(0, Math.min(left, LONGEST_WAIT, this.waitedUntil - this.now))),
+      );
       this.drain();
     }
   }

@@ -18,7 +18,7 @@ import {
   socket,
 } from "./libc.js";
 import { addressBytes } from "./sockaddr.js";
-import { loadSystemCalls } from "./system-calls.js";
+import { loadSystemCalls, timespecOf } from "./system-calls.js";
 
 const CLONE_NEWNET = 0x4000_0000;
 const O_RDWR_NONBLOCK_CLOEXEC = 0o2 | 0o4000 | 0o2000000;
@@ -33,6 +33,10 @@ const SIOCSIFNETMASK = 0x891c;
 const SIOCSIFMTU = 0x8922;
 const IFF_UP = 1;
 const RTF_UP = 1;
+/** include/uapi/linux/if_addr.h */
+const IFA_F_TENTATIVE = 0x40;
+const LOOK_AGAIN_US = 1000;
+const MOST_LOOKS = 2000;
 
 /** Why a namespace with a TUN device cannot be had here, and what mends it; "" when it can. */
 export function namespaceObstacle(): string {
@@ -87,6 +91,7 @@ export function openTun({ name, mtuBytes, addresses }: TunRequest): number {
       for (const address of addresses) addAddress(address.includes(":") ? six : four, name, address);
     });
     raise(name);
+    waitUntilUsable();
     control((four, six) => {
       addDefaultRoute(four, name);
       if (addresses.some((address) => address.includes(":"))) addDefaultRoute6(six, name);
@@ -149,6 +154,17 @@ function raise(name: string): void {
     request.setInt16(16, request.getInt16(16, HOST_LITTLE_ENDIAN) | IFF_UP, HOST_LITTLE_ENDIAN);
     ioctl(four, SIOCSIFFLAGS, bytesOf(request));
   });
+}
+
+/** An IPv6 address cannot be bound while it is tentative, which without neighbours ends as soon as the kernel gets to it. */
+function waitUntilUsable(): void {
+  const calls = loadSystemCalls();
+  for (let i = 0; i < MOST_LOOKS && hasTentativeAddress(); i++) calls.ppoll(null, 0, timespecOf(LOOK_AGAIN_US));
+}
+
+function hasTentativeAddress(): boolean {
+  const lines = readFileSync("/proc/thread-self/net/if_inet6", "utf8").trim().split("\n");
+  return lines.some((line) => (Number.parseInt(line.split(/\s+/)[4] ?? "0", 16) & IFA_F_TENTATIVE) !== 0);
 }
 
 function addAddress(control: number, name: string, address: string): void {

@@ -26,6 +26,12 @@ export interface ScriptWorld {
   readonly passed: readonly PassedPacket[];
   /** Segments may come joined, as with segmentation offload. */
   readonly joinsSegments: boolean;
+  /** How late a timer may be, as a share of its time. */
+  readonly timerSlack: number;
+  /** How far from its time a packet may come if the script does not say. */
+  readonly toleranceUs: Micros;
+  /** Who is late before anything has passed sets the clock to the time that it ought to be. */
+  settle(at: Micros): void;
   /** A packet arrives now. */
   inject(bytes: Uint8Array): void;
   /** Takes up what was sent until now. */

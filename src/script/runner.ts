@@ -197,8 +197,18 @@ export class Runner {
 
   // Time
 
+  get #toleranceUs(): Micros {
+    return this.#settings.toleranceUs ?? this.#need().world.toleranceUs;
+  }
+
+  /** How late something may be that a timer does after so long. */
+  #lateUs(intervalUs: Micros): Micros {
+    return this.#toleranceUs + Math.ceil(Math.max(0, intervalUs) * this.#need().world.timerSlack);
+  }
+
   #advance(until: Micros, isEnough: () => boolean = () => false): void {
     const { world } = this.#need();
+    if (world.passed.length === 0) world.settle(until);
     const look = (): boolean => {
       this.#poke();
       return isEnough();
@@ -219,8 +229,8 @@ export class Runner {
     const { now } = this.#need().world;
     this.#need().world.drain();
     this.#checkResult(waiting.event, result);
-    const { toleranceUs } = this.#settings;
-    if (now < waiting.until - toleranceUs || now > waiting.until + toleranceUs) {
+    const lateUs = this.#lateUs(waiting.until - waiting.from);
+    if (now < waiting.until - this.#toleranceUs || now > waiting.until + lateUs) {
       throw new ScriptFailure("the call returned at another time", this.#scriptTime(waiting.until), this.#scriptTime(now));
     }
   }
@@ -228,7 +238,7 @@ export class Runner {
   #finishWaiting(): void {
     const waiting = this.#waiting;
     if (waiting === undefined) return;
-    this.#advance(waiting.until + this.#settings.toleranceUs, () => this.#waiting === undefined);
+    this.#advance(waiting.until + this.#lateUs(waiting.until - waiting.from), () => this.#waiting === undefined);
     if (this.#waiting !== undefined)
       throw new ScriptFailure("the call does not return", this.#scriptTime(waiting.until), "it still waits");
   }
@@ -251,7 +261,7 @@ export class Runner {
       return;
     }
     this.#checkResult(event, result);
-    if (until - at > this.#settings.toleranceUs)
+    if (until - at > this.#toleranceUs)
       throw new ScriptFailure("the call did not wait", this.#scriptTime(until), this.#scriptTime(world.now));
   }
 
@@ -342,16 +352,17 @@ export class Runner {
   /** Waits for the next packet and compares. Returns the time from which the next event counts. */
   #expectPacket(event: ScriptEvent, expected: PacketEvent, at: Micros): Micros {
     const { world } = this.#need();
-    const { toleranceUs, strictSegments } = this.#settings;
+    const { strictSegments } = this.#settings;
     const isAnyTime = event.time.us === null;
     const latest = isAnyTime ? at + ANY_TIME : at + ((event.time.untilUs ?? event.time.us ?? 0) - (event.time.us ?? 0));
-    this.#advance(latest + toleranceUs, () => world.sent.length > 0);
+    const lateUs = this.#lateUs(at - this.#base);
+    this.#advance(latest + lateUs, () => world.sent.length > 0);
     const first = this.#next();
     if (first === undefined) throw new ScriptFailure("no packet was sent", `at ${this.#scriptTime(at)}`, "nothing");
     this.#learn(expected, first);
     let seen = this.#cut(first, expected, this.#see(first));
     while (!strictSegments && seen.length > 0 && seen.length < expected.length) {
-      this.#advance(latest + toleranceUs, () => world.sent.length > 0);
+      this.#advance(latest + lateUs, () => world.sent.length > 0);
       const [next] = world.sent;
       const together = next === undefined ? undefined : joined(seen, this.#see(next));
       if (together === undefined || together.length > expected.length) break;
@@ -362,7 +373,7 @@ export class Runner {
     if (wrong !== "") throw new ScriptFailure(wrong, event.text, formatSeen(seen));
     this.#checkStamps(expected, first);
     if (isAnyTime) return first.at;
-    if (first.at < at - toleranceUs || first.at > latest + toleranceUs) {
+    if (first.at < at - this.#toleranceUs || first.at > latest + lateUs) {
       const early = first.at < at ? "early" : "late";
       throw new ScriptFailure(`the packet came too ${early}`, this.#scriptTime(at), this.#scriptTime(first.at));
     }
@@ -407,13 +418,13 @@ export class Runner {
   }
 
   #checkStamps(expected: PacketEvent, packet: PassedPacket): void {
-    const { tickUs, toleranceUs } = this.#settings;
+    const { tickUs } = this.#settings;
     const wanted = expected.options?.find((option) => option.kind === "ts");
     if (tickUs === 0 || wanted?.kind !== "ts" || wanted.val === null) return;
     const found = this.#see(packet).options.find((option) => option.kind === "timestamps");
     if (found?.kind !== "timestamps") return;
     const apart = Math.abs((found.tsVal - wanted.val) | 0) * 1000;
-    if (apart > Math.max(toleranceUs, tickUs))
+    if (apart > Math.max(this.#toleranceUs, tickUs))
       throw new ScriptFailure("the timestamp does not tell the time", `TS val ${wanted.val}`, `TS val ${found.tsVal}`);
   }
 

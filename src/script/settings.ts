@@ -5,7 +5,8 @@ import type { ScriptOption } from "./ast.js";
 import { ScriptSyntaxError, UnsupportedError } from "./errors.js";
 
 export interface Settings {
-  readonly toleranceUs: Micros;
+  /** Undefined when the script does not say. */
+  readonly toleranceUs: Micros | undefined;
   readonly family: 4 | 6;
   readonly mtuBytes: number;
   readonly local: IpAddress;
@@ -63,7 +64,7 @@ export function readSettings(options: readonly ScriptOption[], defaults: Readonl
     else values.set(name, value);
     places.set(name, place);
   }
-  const number = (name: string, otherwise: number): number => {
+  const number = <T>(name: string, otherwise: T): T | number => {
     const text = values.get(name);
     if (text === undefined) return otherwise;
     if (/^\d+$/.test(text)) return Number(text);
@@ -87,7 +88,7 @@ export function readSettings(options: readonly ScriptOption[], defaults: Readonl
     return found;
   };
   return {
-    toleranceUs: number("tolerance_usecs", 4000),
+    toleranceUs: number("tolerance_usecs", undefined),
     family,
     mtuBytes: number("mtu", 1500),
     local: address("local_ip", ADDRESSES[family].local),

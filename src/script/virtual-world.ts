@@ -12,6 +12,8 @@ const MOST_STEPS = 1_000_000;
 
 export class VirtualWorld implements ScriptWorld {
   readonly joinsSegments = false;
+  readonly timerSlack = 0;
+  readonly toleranceUs = 4000;
   readonly stack: Stack;
   /** What was sent and is not matched yet, oldest first. */
   readonly sent: PassedPacket[] = [];
@@ -29,6 +31,8 @@ export class VirtualWorld implements ScriptWorld {
   get now(): Micros {
     return this.#now;
   }
+
+  settle(): void {}
 
   /** A packet arrives now. */
   inject(bytes: Uint8Array): void {
