@@ -2,6 +2,7 @@
 import type { Argv } from "yargs";
 import { NAMESPACE } from "../driver/live-host.js";
 import { PROFILES, type ProfileName } from "../tcp/profiles.js";
+import { tryParseAddress } from "../wire/address.js";
 import { oneOf, wholeNumber, words } from "./values.js";
 
 export interface DrillOptions {
@@ -17,10 +18,18 @@ export interface DrillOptions {
   quiet: boolean;
   option: readonly string[] | string | undefined;
   live: string | undefined;
+  livePort: number | undefined;
   liveSeconds: number;
+  allowRemote: boolean;
 }
 
 const PROFILE_NAMES = Object.keys(PROFILES) as ProfileName[];
+
+function kernelName(given: unknown): string {
+  const typed = String(Array.isArray(given) ? given.at(-1) : given);
+  if (typed === NAMESPACE || tryParseAddress(typed) !== undefined) return typed;
+  throw new Error(`--live: "${typed}" is neither "${NAMESPACE}" nor an IP address`);
+}
 
 export function drillOptions(argv: Argv): Argv<DrillOptions> {
   const own = argv
@@ -55,8 +64,13 @@ export function drillOptions(argv: Argv): Argv<DrillOptions> {
     .option("live", {
       type: "string",
       requiresArg: true,
-      coerce: oneOf("--live", [NAMESPACE]),
-      describe: `against a live kernel instead of our stack: "${NAMESPACE}" is this host's, in a network namespace of its own for each script`,
+      coerce: kernelName,
+      describe: `against a live kernel: "${NAMESPACE}" is this host's, in a network namespace of its own for each script; or an address of this host, or with --allow-remote of another`,
+    })
+    .option("live-port", {
+      requiresArg: true,
+      coerce: wholeNumber("--live-port", 1, 65_535),
+      describe: "the server's port at another host's kernel (default: 8080)",
     })
     .option("live-seconds", {
       default: 60,
@@ -64,6 +78,7 @@ export function drillOptions(argv: Argv): Argv<DrillOptions> {
       coerce: wholeNumber("--live-seconds", 1, 86_400),
       describe: "scripts that take longer on the clock are not run live",
     })
+    .option("allow-remote", { type: "boolean", default: false, describe: "allow kernels beyond this host" })
     .option("json", { type: "boolean", default: false, describe: "one JSON object a script" })
     .option("junit", {
       type: "string",

@@ -1,7 +1,7 @@
 /** Runs scripts in a thread of its own: on our stack, or against a kernel. */
 import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
-import { openLiveHost } from "../driver/live-host.js";
+import { type LiveTarget, liveRun, NAMESPACE } from "../driver/live-host.js";
 import type { RunOptions } from "../script/runner.js";
 import { judgeScript, type Verdict } from "../script/verdict.js";
 
@@ -11,8 +11,8 @@ export interface DrillJob {
   readonly file: string;
   readonly options: Omit<RunOptions, "host">;
   readonly wantsPackets: boolean;
-  /** The kernel that is spoken to, as `--live` names it; "" for our own stack in virtual time. */
-  readonly live: string;
+  /** The kernel that is spoken to; undefined for our own stack in virtual time. */
+  readonly live: LiveTarget | undefined;
 }
 
 export interface DrillResult {
@@ -25,23 +25,26 @@ export interface DrillResult {
 
 export interface DrillWorkerData {
   /** As of the jobs that will come. */
-  readonly live: string;
+  readonly live: LiveTarget | undefined;
 }
 
 /** Runs one. Never throws. */
 export function runJob({ index, file, options, wantsPackets, live }: DrillJob): DrillResult {
   const begun = performance.now();
   const printed: string[] = [];
-  const host = live === "" ? {} : { host: openLiveHost(live) };
-  const verdict = judgeFile(file, { ...options, ...host, print: (text) => printed.push(text) });
+  const verdict = judgeFile(file, () => ({
+    ...options,
+    ...(live === undefined ? {} : liveRun(live)),
+    print: (text) => printed.push(text),
+  }));
   const isWanted = wantsPackets || verdict.outcome === "fail";
   return { index, verdict: isWanted ? verdict : { ...verdict, packets: [] }, printed, tookMs: performance.now() - begun };
 }
 
-/** A script that cannot be read is as good as none. */
-function judgeFile(file: string, options: RunOptions): Verdict {
+/** A script that cannot be read is as good as none, as is a kernel that cannot be reached. */
+function judgeFile(file: string, options: () => RunOptions): Verdict {
   try {
-    return judgeScript(readFileSync(file, "utf8"), options);
+    return judgeScript(readFileSync(file, "utf8"), options());
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return { outcome: "error", line: 0, message, event: "", expected: "", got: "", packets: [] };
@@ -64,7 +67,7 @@ const WARM_UP = `
 if (parentPort !== null) {
   const parent = parentPort;
   const { live } = workerData as DrillWorkerData;
-  if (live !== "") for (let i = 0; i < 3; i++) judgeScript(WARM_UP, { host: openLiveHost(live) });
+  if (live?.kernel === NAMESPACE) for (let i = 0; i < 3; i++) judgeScript(WARM_UP, liveRun(live));
   parent.on("message", (job: DrillJob) => parent.postMessage(runJob(job)));
   parent.postMessage("ready");
 }

@@ -3,8 +3,13 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "n
 import { availableParallelism } from "node:os";
 import { basename, dirname, join, relative } from "node:path";
 import { Worker } from "node:worker_threads";
+import { RawTcpError } from "../base/errors.js";
 import { SECOND } from "../base/time.js";
+import { NAMESPACE } from "../driver/live-host.js";
+import { capabilityAdvice } from "../kernel/capabilities.js";
 import { namespaceObstacle } from "../kernel/network-namespace.js";
+import { reachOf } from "../kernel/reach.js";
+import { routeTo } from "../kernel/route.js";
 import { enhancedPacketLength, interfaceDescriptionBlock, sectionHeaderBlock, writeEnhancedPacket } from "../pcapng/writer.js";
 import { scriptDuration } from "../script/ast.js";
 import { parseScript } from "../script/parser.js";
@@ -54,24 +59,20 @@ export async function drill(options: DrillOptions): Promise<number> {
     tell(settings);
     return EXIT.usage;
   }
-  const { seed, profile, strict, tolerant } = options;
-  const { live = "" } = options;
-  const obstacle = live === "" ? "" : namespaceObstacle();
-  if (obstacle !== "") {
-    tell(`--live: ${obstacle}`);
-    return EXIT.environment;
-  }
+  const { seed, profile, strict, tolerant, livePort } = options;
+  const { live } = options;
+  if (live !== undefined) mayRunLive(live, options.allowRemote);
   const jobs = files.map((file, index): DrillJob => {
     return {
       index,
       file,
       options: { seed, profile, strict, tolerant, options: settings },
       wantsPackets: options.keepTrace !== undefined,
-      live,
+      live: live === undefined ? undefined : { kernel: live, slot: index, ...(livePort === undefined ? {} : { port: livePort }) },
     };
   });
   const results =
-    live === ""
+    live === undefined
       ? await runAll(jobs, options.jobs ?? availableParallelism())
       : await runLive(jobs, options.liveSeconds, options.jobs ?? LIVE_THREADS);
   const drilled = results.map((result): Drilled => ({ file: files[result.index] ?? "", result }));
@@ -93,6 +94,19 @@ function scriptsBelow(folder: string): string[] {
     .filter((file) => file.endsWith(".pkt"))
     .sort()
     .map((file) => join(folder, file));
+}
+
+/** Throws RawTcpError where the rights are missing, or the kernel is beyond this host. */
+function mayRunLive(kernel: string, allowRemote: boolean): void {
+  if (kernel === NAMESPACE) {
+    const obstacle = namespaceObstacle();
+    if (obstacle !== "") throw new RawTcpError("EPERM", `--live ${kernel}: ${obstacle}`);
+    return;
+  }
+  const advice = capabilityAdvice();
+  if (advice !== "") throw new RawTcpError("EPERM", `--live ${kernel}: ${advice}`);
+  if (reachOf(routeTo(kernel)) !== "own" && !allowRemote)
+    throw new RawTcpError("ERR_REMOTE_TARGET", `${kernel} is beyond this host: add --allow-remote if you may test it`);
 }
 
 /** "name=value" texts as a table, or what is wrong with one. */
@@ -147,7 +161,7 @@ function tooLong({ index }: DrillJob, seconds: number): DrillResult {
 /** Jobs are given out when all threads stand ready: to start one takes the processor from the others. */
 async function runInThreads(jobs: readonly DrillJob[], threads: number): Promise<DrillResult[]> {
   const results: DrillResult[] = [];
-  const data: DrillWorkerData = { live: jobs[0]?.live ?? "" };
+  const data: DrillWorkerData = { live: jobs[0]?.live };
   let next = 0;
   const workers: Worker[] = [];
   let ready = 0;

@@ -4,11 +4,16 @@
  */
 import { close, LibcError } from "../kernel/libc.js";
 import { enterNetworkNamespace, openTun, readSysctl, writeSysctl } from "../kernel/network-namespace.js";
+import { type Route, routeTo } from "../kernel/route.js";
 import { loadSystemCalls, type SystemCalls } from "../kernel/system-calls.js";
 import { UnsupportedError } from "../script/errors.js";
-import type { HostRequest, ScriptHost, ScriptHostFactory } from "../script/host.js";
+import type { HostRequest, ScriptHost } from "../script/host.js";
+import type { RunOptions } from "../script/runner.js";
 import { sysctlsOf } from "../script/sysctl.js";
+import { parseAddress } from "../wire/address.js";
+import { AbsentCalls } from "./absent-calls.js";
 import { LiveCalls } from "./live-calls.js";
+import { openLiveLink } from "./live-link.js";
 import { type LiveWire, LiveWorld } from "./live-world.js";
 
 /** What scripts take for granted of a host (see `virtual-host.ts`), whatever the host at hand was set to. */
@@ -28,10 +33,30 @@ const SHARED = /^net\.(core\.|ipv4\.(tcp_mem$|tcp_low_latency|tcp_available|tcp_
 /** The name of the kernel in a namespace of its own, beside the addresses of others. */
 export const NAMESPACE = "namespace";
 
-/** A maker of hosts by the name or the address of the kernel. */
-export function openLiveHost(_kernel: string): ScriptHostFactory {
-  return openNamespaceHost;
+/** A kernel to speak to: `NAMESPACE`, or an IP address. */
+export interface LiveTarget {
+  readonly kernel: string;
+  /** Tells scripts that run at the same time apart: their ports. */
+  readonly slot: number;
+  /** The port of a server at a kernel elsewhere; the scripts' own otherwise. */
+  readonly port?: number;
 }
+
+/** What a run takes for a target. Throws LibcError for an address without a route. */
+export function liveRun({ kernel, slot, port }: LiveTarget): Pick<RunOptions, "host" | "ends"> {
+  if (kernel === NAMESPACE) return { host: openNamespaceHost };
+  const route = routeTo(kernel);
+  const isHere = route.isOwnAddress;
+  const [local, remote] = [parseAddress(kernel), parseAddress(isHere ? kernel : route.source)];
+  const ports = isHere ? { localPort: FIRST_PORT + 2 * slot, remotePort: FIRST_PORT + 2 * slot + 1 } : {};
+  return {
+    host: (request) => openAddressHost(request, kernel, route),
+    ends: { local, remote, ...ports, ...(port === undefined ? {} : { localPort: port }) },
+  };
+}
+
+/** Below the ports that kernels choose themselves. */
+const FIRST_PORT = 20_000;
 
 /**
  * Opens a host for one script in a namespace of its own, for each its own. Throws RawTcpError where the rights are missing, UnsupportedError
@@ -67,11 +92,46 @@ export function openNamespaceHost(request: HostRequest): ScriptHost {
   };
 }
 
+/** A kernel at an address: with system calls where it is this host's own, without where it is another's. */
+function openAddressHost(request: HostRequest, kernel: string, route: Route): ScriptHost {
+  const { settings, commands, start, watcher } = request;
+  const calls = loadSystemCalls();
+  let congestion = "cubic";
+  // A host that others use is left as it is.
+  const configure = (command: string): void => {
+    for (const [name, value] of sysctlsOf(command)) {
+      if (name === "net.ipv4.tcp_congestion_control") congestion = value;
+      else if (!route.isOwnAddress) throw new UnsupportedError(`sysctl ${name}=${value} at ${kernel}`);
+      else if (readSysctl(name).replace(/\s+/g, " ") !== value.replace(/\s+/g, " "))
+        throw new UnsupportedError(
+          `sysctl ${name}=${value}: it is ${readSysctl(name) || "not there"}, and --live ${NAMESPACE} would set it`,
+        );
+    }
+  };
+  for (const command of commands) configure(command);
+  const wire = openLiveLink({ kernel, own: String(settings.remote), route, guard: route.isOwnAddress ? "bpf" : "nft" }, calls);
+  const world = new LiveWorld(wire, calls, start);
+  const headers = settings.family === 6 ? 60 : 40;
+  const mss = route.mtuBytes > settings.mtuBytes ? settings.mtuBytes - headers : 0;
+  const liveCalls = route.isOwnAddress ? new LiveCalls(calls, world, settings, watcher, () => ({ congestion, mss })) : undefined;
+  return {
+    world,
+    calls: liveCalls ?? new AbsentCalls(kernel, watcher),
+    configure,
+    close() {
+      liveCalls?.close();
+      wire.close();
+    },
+  };
+}
+
 function tunWire(fd: number, calls: SystemCalls): LiveWire {
   const buffer = new Uint8Array(65_536);
   return {
     fd,
     joinsSegments: false,
+    // Nobody else has the script's address.
+    openPort() {},
     send(bytes) {
       const written = calls.write(fd, bytes, bytes.length);
       if (written < 0) throw new LibcError("write", -written, `of ${bytes.length} bytes to the TUN device`);

@@ -10,6 +10,8 @@ export interface LiveWire {
   readonly fd: number;
   /** The kernel hands out segments joined. */
   readonly joinsSegments: boolean;
+  /** Takes a port of ours that packets will come from. Throws PortGuardError. */
+  openPort(port: number): void;
   /** Throws LibcError when the kernel refuses it. */
   send(bytes: Uint8Array): void;
   /** The next packet that concerns the script; undefined when none waits. */
@@ -50,6 +52,10 @@ export class LiveWorld implements ScriptWorld {
 
   get joinsSegments(): boolean {
     return this.#wire.joinsSegments;
+  }
+
+  openPort(port: number): void {
+    this.#wire.openPort(port);
   }
 
   settle(at: Micros): void {

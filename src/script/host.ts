@@ -30,6 +30,8 @@ export interface ScriptWorld {
   readonly timerSlack: number;
   /** How far from its time a packet may come if the script does not say. */
   readonly toleranceUs: Micros;
+  /** The script's end will use this port. */
+  openPort(port: number): void;
   /** Who is late before anything has passed sets the clock to the time that it ought to be. */
   settle(at: Micros): void;
   /** A packet arrives now. */

@@ -17,7 +17,7 @@ import { ScriptFailure, UnsupportedError } from "./errors.js";
 import { type Names, runCode } from "./evaluator.js";
 import type { CallResult, PassedPacket, PendingCall, ScriptHost, ScriptHostFactory } from "./host.js";
 import { formatSeen, joined, mismatch, type Numbers, portsOf, type SeenSegment, seeSegment, toWire } from "./match.js";
-import { readSettings, type Settings } from "./settings.js";
+import { readSettings, type ScriptEnds, type Settings } from "./settings.js";
 import { numberOf } from "./values.js";
 import { openVirtualHost } from "./virtual-host.js";
 
@@ -35,6 +35,8 @@ export interface RunOptions {
   readonly print?: (text: string) => void;
   /** Changes of the stack under test, for those who test the scripts themselves. */
   readonly connection?: Partial<ConnectionConfig>;
+  /** Addresses and ports in place of the script's. */
+  readonly ends?: Partial<ScriptEnds>;
   /** What the script runs on. Default: a stack of ours in virtual time. */
   readonly host?: ScriptHostFactory;
 }
@@ -91,7 +93,9 @@ export class Runner {
   constructor(script: Script, options: RunOptions = {}) {
     this.#script = script;
     this.#options = options;
-    this.#settings = readSettings(script.options, options.options);
+    this.#settings = { ...readSettings(script.options, options.options), ...options.ends };
+    const { local, family } = this.#settings;
+    if (local.family !== family) throw new UnsupportedError(`--ip_version=ipv${family} at ${local}`);
     this.#random = new SeededRandom(options.seed ?? 1);
   }
 
@@ -189,8 +193,11 @@ export class Runner {
   }
 
   #startFlow(kind: "listening" | "active" | "child"): void {
-    const remotePort = kind === "active" ? this.#settings.remotePort : 32_768 + (this.#random.u32() % 28_000);
+    const { ends } = this.#options;
+    const remotePort =
+      kind === "active" ? this.#settings.remotePort : (ends?.remotePort ?? 32_768 + (this.#random.u32() % 28_000));
     this.#flow = { kind, remotePort, isLearned: false, peerSyn: -1 };
+    this.#host?.world.openPort(remotePort);
     this.#numbers = { ourOffset: 0, stampOffset: null };
     this.#stamps.clear();
   }

@@ -4,6 +4,9 @@ import { type IpAddress, tryParseAddress } from "../wire/address.js";
 import type { ScriptOption } from "./ast.js";
 import { ScriptSyntaxError, UnsupportedError } from "./errors.js";
 
+/** The addresses and ports of a script: "local" is what is tested. */
+export type ScriptEnds = Pick<Settings, "local" | "localPort" | "remote" | "remotePort">;
+
 export interface Settings {
   /** Undefined when the script does not say. */
   readonly toleranceUs: Micros | undefined;

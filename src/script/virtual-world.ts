@@ -32,6 +32,8 @@ export class VirtualWorld implements ScriptWorld {
     return this.#now;
   }
 
+  openPort(): void {}
+
   settle(): void {}
 
   /** A packet arrives now. */
