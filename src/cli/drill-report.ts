@@ -1,5 +1,7 @@
 /** Sums of a drill: a table by folder, and JUnit's XML. */
 import { dirname } from "node:path";
+import { ladderLines } from "../script/ladder.js";
+import { START } from "../script/runner.js";
 import type { Verdict } from "../script/verdict.js";
 import type { Drilled } from "./drill.js";
 
@@ -35,7 +37,8 @@ export function junitReport(drilled: readonly Drilled[]): string {
     const head = `<testcase classname="${xml(dirname(file))}" name="${xml(file)}" time="${(result.tookMs / 1000).toFixed(6)}"`;
     if (outcome === "pass") return `    ${head}/>`;
     const element = { fail: "failure", error: "error", unsupported: "skipped" }[outcome];
-    const text = [`line ${line}: ${event}`, `expected: ${expected}`, `got: ${got}`].join("\n");
+    const ladder = ladderLines(result.verdict.steps, START);
+    const text = [`line ${line}: ${event}`, `expected: ${expected}`, `got: ${got}`, ...ladder].join("\n");
     return `    ${head}><${element} message="${xml(message)}">${xml(text)}</${element}></testcase>`;
   });
   return [

@@ -38,7 +38,12 @@ export function runJob({ index, file, options, wantsPackets, live }: DrillJob): 
     print: (text) => printed.push(text),
   }));
   const isWanted = wantsPackets || verdict.outcome === "fail";
-  return { index, verdict: isWanted ? verdict : { ...verdict, packets: [] }, printed, tookMs: performance.now() - begun };
+  return {
+    index,
+    verdict: isWanted ? verdict : { ...verdict, packets: [], steps: [] },
+    printed,
+    tookMs: performance.now() - begun,
+  };
 }
 
 /** A script that cannot be read is as good as none, as is a kernel that cannot be reached. */
@@ -47,7 +52,7 @@ function judgeFile(file: string, options: () => RunOptions): Verdict {
     return judgeScript(readFileSync(file, "utf8"), options());
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    return { outcome: "error", line: 0, message, event: "", expected: "", got: "", packets: [] };
+    return { outcome: "error", line: 0, message, event: "", expected: "", got: "", packets: [], steps: [] };
   }
 }
 

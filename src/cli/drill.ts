@@ -12,9 +12,10 @@ import { reachOf } from "../kernel/reach.js";
 import { routeTo } from "../kernel/route.js";
 import { enhancedPacketLength, interfaceDescriptionBlock, sectionHeaderBlock, writeEnhancedPacket } from "../pcapng/writer.js";
 import { scriptDuration } from "../script/ast.js";
+import { ladderLines } from "../script/ladder.js";
 import { parseScript } from "../script/parser.js";
 import { START } from "../script/runner.js";
-import { packetLines, type Verdict } from "../script/verdict.js";
+import type { Verdict } from "../script/verdict.js";
 import type { DrillOptions } from "./drill-options.js";
 import { junitReport, tableOfFolders } from "./drill-report.js";
 import { type DrillJob, type DrillResult, type DrillWorkerData, runJob } from "./drill-worker.js";
@@ -32,8 +33,8 @@ const FEW_SCRIPTS = 40;
 /** Live scripts wait most of their time. */
 const LIVE_THREADS = 16;
 const CALM_THREADS = 2;
-/** Packets that are shown of a script that failed: the last ones. */
-const SHOWN_PACKETS = 30;
+/** Packets and calls that are shown of a script that failed: the last ones. */
+const SHOWN_STEPS = 40;
 
 /** Returns the exit code. */
 export async function drill(options: DrillOptions): Promise<number> {
@@ -154,7 +155,7 @@ function secondsOf(file: string): number {
 
 function tooLong({ index }: DrillJob, seconds: number): DrillResult {
   const message = `it takes ${Math.ceil(seconds)} s on the clock: --live-seconds ${Math.ceil(seconds)}`;
-  const verdict: Verdict = { outcome: "unsupported", line: 0, message, event: "", expected: "", got: "", packets: [] };
+  const verdict: Verdict = { outcome: "unsupported", line: 0, message, event: "", expected: "", got: "", packets: [], steps: [] };
   return { index, verdict, printed: [], tookMs: 0 };
 }
 
@@ -190,7 +191,7 @@ async function runInThreads(jobs: readonly DrillJob[], threads: number): Promise
 }
 
 function asJson({ file, result }: Drilled): object {
-  const { outcome, line, message, event, expected, got } = result.verdict;
+  const { outcome, line, message, event, expected, got, steps } = result.verdict;
   return {
     file,
     outcome,
@@ -199,6 +200,7 @@ function asJson({ file, result }: Drilled): object {
     event,
     expected,
     got,
+    ...(outcome === "fail" ? { ladder: ladderLines(steps, START) } : {}),
     printed: result.printed,
     tookMs: Math.round(result.tookMs * 1000) / 1000,
   };
@@ -206,7 +208,7 @@ function asJson({ file, result }: Drilled): object {
 
 function show({ file, result }: Drilled): void {
   for (const text of result.printed) console.log(`${file}: ${text}`);
-  const { outcome, line, message, event, expected, got, packets } = result.verdict;
+  const { outcome, line, message, event, expected, got, steps } = result.verdict;
   if (outcome === "pass") return;
   const place = line === 0 ? file : `${file}:${line}`;
   console.log(`${outcome.toUpperCase()} ${place}: ${message}`);
@@ -214,9 +216,9 @@ function show({ file, result }: Drilled): void {
   if (event !== "") console.log(`  event     ${event}`);
   if (expected !== "" && expected !== event) console.log(`  expected  ${expected}`);
   if (got !== "") console.log(`  got       ${got}`);
-  const lines = packetLines(packets, START);
-  if (lines.length > SHOWN_PACKETS) console.log(`  ${lines.length - SHOWN_PACKETS} packets before these are not shown`);
-  for (const text of lines.slice(-SHOWN_PACKETS)) console.log(`  ${text}`);
+  const lines = ladderLines(steps, START);
+  if (lines.length > SHOWN_STEPS) console.log(`  ${lines.length - SHOWN_STEPS} steps before these are not shown`);
+  for (const text of lines.slice(-SHOWN_STEPS)) console.log(`  ${text}`);
 }
 
 /** DLT_RAW: packets begin with their IP header. */

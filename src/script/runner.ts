@@ -16,6 +16,7 @@ import { CODE_CONSTANTS } from "./constants.js";
 import { ScriptFailure, UnsupportedError } from "./errors.js";
 import { type Names, runCode } from "./evaluator.js";
 import type { CallResult, PassedPacket, PendingCall, ScriptHost, ScriptHostFactory } from "./host.js";
+import type { Step } from "./ladder.js";
 import { formatSeen, joined, mismatch, type Numbers, portsOf, type SeenSegment, seeSegment, toWire } from "./match.js";
 import { readSettings, type ScriptEnds, type Settings } from "./settings.js";
 import { numberOf } from "./values.js";
@@ -44,6 +45,7 @@ export interface RunOptions {
 /** What passed until the script ended. */
 export interface RunRecord {
   readonly packets: readonly PassedPacket[];
+  readonly steps: readonly Step[];
   /** The event that was being run. */
   readonly event: ScriptEvent | undefined;
 }
@@ -88,6 +90,7 @@ export class Runner {
   #numbers: Numbers = { ourOffset: 0, stampOffset: null };
   #stamps = new Map<number, number>();
   #event: ScriptEvent | undefined;
+  readonly #steps: Step[] = [];
 
   /** Throws ScriptSyntaxError or UnsupportedError for option lines that cannot be had. */
   constructor(script: Script, options: RunOptions = {}) {
@@ -100,7 +103,16 @@ export class Runner {
   }
 
   get record(): RunRecord {
-    return { packets: this.#host?.world.passed ?? [], event: this.#event };
+    // What was sent and never matched belongs into the picture, too.
+    const left = (this.#host?.world.sent ?? []).map(({ at, bytes }): Step => {
+      const seen = seeSegment(bytes, at, this.#numbers);
+      return { at, kind: "out", text: seen === undefined ? "no TCP segment" : formatSeen(seen) };
+    });
+    return {
+      steps: [...this.#steps, ...left],
+      packets: this.#host?.world.passed ?? [],
+      event: this.#event,
+    };
   }
 
   /** Runs to the end. Throws ScriptFailure, UnsupportedError. */
@@ -152,13 +164,13 @@ export class Runner {
       case "icmp":
         if (action.icmp.direction === "out") this.#unsupported("ICMP that the stack sends");
         this.#advance(at);
-        this.#need().world.inject(this.#icmpPacket(action.icmp));
+        this.#inject(event, this.#icmpPacket(action.icmp));
         this.#poke();
         break;
       case "packet":
         if (action.packet.direction === "in") {
           this.#advance(at);
-          this.#need().world.inject(this.#inboundPacket(action.packet));
+          this.#inject(event, this.#inboundPacket(action.packet));
           this.#poke();
         } else {
           this.#base = this.#expectPacket(event, action.packet, at);
@@ -166,6 +178,12 @@ export class Runner {
         }
     }
     this.#base = at;
+  }
+
+  #inject(event: ScriptEvent, bytes: Uint8Array): void {
+    const { world } = this.#need();
+    this.#steps.push({ at: world.now, kind: "in", text: event.text.slice(event.text.indexOf("<") + 1).trim() });
+    world.inject(bytes);
   }
 
   #unsupported(feature: string): never {
@@ -276,6 +294,9 @@ export class Runner {
     if (event.action.kind !== "call") return;
     const { result: wanted, errno } = event.action.call;
     const got = result.errno === "" ? String(result.value) : `-1 ${result.errno}`;
+    const { text } = event;
+    const called = text.slice(text.search(/[A-Za-z_]\w*\s*\(/), text.lastIndexOf(" = ")).trim();
+    this.#steps.push({ at: this.#need().world.now, kind: "call", text: `${called} = ${got}` });
     if (wanted === null) return;
     const value = numberOf(wanted);
     const expected = errno === "" ? String(value) : `${value} ${errno}`;
@@ -376,6 +397,7 @@ export class Runner {
       world.sent.shift();
       seen = together;
     }
+    this.#steps.push({ at: first.at, kind: "out", text: formatSeen(seen) });
     const wrong = mismatch(expected, seen, { tolerant: this.#options.tolerant === true });
     if (wrong !== "") throw new ScriptFailure(wrong, event.text, formatSeen(seen));
     this.#checkStamps(expected, first);

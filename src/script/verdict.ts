@@ -1,7 +1,7 @@
 /** The verdict on one script. */
-import { describePacket } from "../wire/print.js";
 import { ScriptFailure, ScriptSyntaxError, UnsupportedError } from "./errors.js";
 import type { PassedPacket } from "./host.js";
+import type { Step } from "./ladder.js";
 import { parseScript } from "./parser.js";
 import { Runner, type RunOptions } from "./runner.js";
 
@@ -16,9 +16,11 @@ export interface Verdict {
   readonly expected: string;
   readonly got: string;
   readonly packets: readonly PassedPacket[];
+  /** Packets and calls, for `ladderLines`. */
+  readonly steps: readonly Step[];
 }
 
-const NOTHING = { line: 0, message: "", event: "", expected: "", got: "", packets: [] } as const;
+const NOTHING = { line: 0, message: "", event: "", expected: "", got: "", packets: [], steps: [] } as const;
 
 /** Reads and runs a script. Never throws: what goes wrong is the verdict. "error" is a script that cannot be read. */
 export function judgeScript(text: string, options: RunOptions = {}): Verdict {
@@ -26,10 +28,10 @@ export function judgeScript(text: string, options: RunOptions = {}): Verdict {
   try {
     runner = new Runner(parseScript(text), options);
     runner.run();
-    return { ...NOTHING, outcome: "pass", packets: runner.record.packets };
+    return { ...NOTHING, outcome: "pass", packets: runner.record.packets, steps: runner.record.steps };
   } catch (error) {
-    const { event, packets = [] } = runner?.record ?? {};
-    const about = { line: event?.place.line ?? 0, event: event?.text ?? "", packets };
+    const { event, packets = [], steps = [] } = runner?.record ?? {};
+    const about = { line: event?.place.line ?? 0, event: event?.text ?? "", packets, steps };
     if (error instanceof ScriptSyntaxError)
       return { ...NOTHING, outcome: "error", line: error.place.line, message: error.message };
     if (error instanceof UnsupportedError) return { ...NOTHING, ...about, outcome: "unsupported", message: error.feature };
@@ -39,12 +41,4 @@ export function judgeScript(text: string, options: RunOptions = {}): Verdict {
     }
     return { ...NOTHING, ...about, outcome: "fail", message: error instanceof Error ? error.message : String(error) };
   }
-}
-
-/** The packets of a run, one a line: time since the first event, direction, and what tcpdump would say. */
-export function packetLines(packets: readonly PassedPacket[], start: number): string[] {
-  return packets.map(({ at, direction, bytes, note }) => {
-    const time = ((at - start) / 1_000_000).toFixed(6).padStart(11);
-    return `${time} ${direction === "in" ? "<" : ">"} ${describePacket(bytes, 0, bytes.length)}${note === "" ? "" : `  (${note})`}`;
-  });
 }
