@@ -69,7 +69,10 @@ export async function drill(options: DrillOptions): Promise<number> {
       file,
       options: { seed, profile, strict, tolerant, options: settings },
       wantsPackets: options.keepTrace !== undefined,
-      live: live === undefined ? undefined : { kernel: live, slot: index, ...(livePort === undefined ? {} : { port: livePort }) },
+      live:
+        live === undefined
+          ? undefined
+          : { kernel: live, slot: process.pid * 100 + index, ...(livePort === undefined ? {} : { port: livePort }) },
     };
   });
   const results =

@@ -28,8 +28,8 @@ export class AbsentCalls implements ScriptCalls {
     return () => ({ value: result === null ? 0 : numberOf(result), errno });
   }
 
-  info(): undefined {
-    return undefined;
+  info(): never {
+    throw new UnsupportedError(`tcp_info at ${this.#kernel}: it is asked of a socket here`);
   }
 
   localPort(): undefined {

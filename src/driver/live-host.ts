@@ -48,7 +48,8 @@ export function liveRun({ kernel, slot, port }: LiveTarget): Pick<RunOptions, "h
   const route = routeTo(kernel);
   const isHere = route.isOwnAddress;
   const [local, remote] = [parseAddress(kernel), parseAddress(isHere ? kernel : route.source)];
-  const ports = isHere ? { localPort: FIRST_PORT + 2 * slot, remotePort: FIRST_PORT + 2 * slot + 1 } : {};
+  const first = FIRST_PORT + ((2 * slot) % PORTS);
+  const ports = { remotePort: first + 1, ...(isHere ? { localPort: first } : {}) };
   return {
     host: (request) => openAddressHost(request, kernel, route),
     ends: { local, remote, ...ports, ...(port === undefined ? {} : { localPort: port }) },
@@ -56,7 +57,8 @@ export function liveRun({ kernel, slot, port }: LiveTarget): Pick<RunOptions, "h
 }
 
 /** Below the ports that kernels choose themselves. */
-const FIRST_PORT = 20_000;
+const FIRST_PORT = 10_000;
+const PORTS = 20_000;
 
 /**
  * Opens a host for one script in a namespace of its own, for each its own. Throws RawTcpError where the rights are missing, UnsupportedError
@@ -109,7 +111,7 @@ function openAddressHost(request: HostRequest, kernel: string, route: Route): Sc
     }
   };
   for (const command of commands) configure(command);
-  const wire = openLiveLink({ kernel, own: String(settings.remote), route, guard: route.isOwnAddress ? "bpf" : "nft" }, calls);
+  const wire = openLiveLink({ kernel, own: String(settings.remote), route }, calls);
   const world = new LiveWorld(wire, calls, start);
   const headers = settings.family === 6 ? 60 : 40;
   const mss = route.mtuBytes > settings.mtuBytes ? settings.mtuBytes - headers : 0;

@@ -12,7 +12,7 @@ import {
   SOCK_RAW,
   socket,
 } from "../kernel/libc.js";
-import { createPortGuard, type GuardMethod, type HeldPort, type PortGuard } from "../kernel/port-guard.js";
+import { createPortGuard, type HeldPort, type PortGuard } from "../kernel/port-guard.js";
 import type { Route } from "../kernel/route.js";
 import { addressBytes, sockaddrOf } from "../kernel/sockaddr.js";
 import type { SystemCalls } from "../kernel/system-calls.js";
@@ -31,11 +31,10 @@ export interface LinkRequest {
   /** Our address. */
   readonly own: string;
   readonly route: Route;
-  readonly guard: GuardMethod;
 }
 
 /** Opens it. Throws LibcError, PortGuardError. */
-export function openLiveLink({ kernel, own, route, guard: method }: LinkRequest, calls: SystemCalls): LiveWire {
+export function openLiveLink({ kernel, own, route }: LinkRequest, calls: SystemCalls): LiveWire {
   const kernelBytes = addressBytes(kernel);
   const target = sockaddrOf(kernel, 0);
   const raw = socket(kernelBytes.length === 4 ? AF_INET : AF_INET6, SOCK_RAW, IPPROTO_RAW);
@@ -50,7 +49,7 @@ export function openLiveLink({ kernel, own, route, guard: method }: LinkRequest,
   };
   try {
     watch = openWatch(route.interfaceIndex, calls);
-    guard = createPortGuard(method);
+    guard = createPortGuard("bpf");
   } catch (error) {
     closeAll();
     throw error;
