@@ -54,7 +54,7 @@ export function drillOptions(argv: Argv): Argv<DrillOptions> {
     .option("tolerant", {
       type: "boolean",
       default: false,
-      describe: "ignore the order of options, padding and the window",
+      describe: "look past the order of options, padding and the window; what passes only so is told and counted apart",
     })
     .option("option", {
       type: "string",
@@ -101,9 +101,10 @@ export function drillOptions(argv: Argv): Argv<DrillOptions> {
     .option("quiet", { alias: "q", type: "boolean", default: false, describe: "only the table" })
     .example("$0 drill scripts/", "run every script below the folder, and sum up by folder")
     .example("$0 drill --strict close.pkt", "one script, and no packet that it does not know")
+    .example("$0 drill --live namespace scripts/", "against this host's kernel, in network namespaces that end with the scripts")
     .example("$0 drill scripts/ --junit report.xml --keep-trace traces", "for a build server")
     .epilogue(
-      "Scripts are in packetdrill's language, and run on our stack in virtual time: no rights, no network. Verdicts: pass; fail; unsupported, with the feature that is missing; error for what is no script. Exit codes: 0 all passed, 1 any failed or cannot be read, 2 wrong command line, 3 none failed but some are not supported.",
+      "Scripts are in packetdrill's language, and run on our stack in virtual time: no rights, no network. With --live they run against a kernel in real time, and need root. Verdicts: pass; fail; unsupported, with the feature that is missing; error for what is no script. Exit codes: 0 all passed, 1 any failed or cannot be read, 2 wrong command line, 3 none failed but some are not supported.",
     );
   return own as unknown as Argv<DrillOptions>;
 }

@@ -2,10 +2,15 @@
 import { dirname } from "node:path";
 import { ladderLines } from "../script/ladder.js";
 import { START } from "../script/runner.js";
-import type { Verdict } from "../script/verdict.js";
 import type { Drilled } from "./drill.js";
 
-const OUTCOMES: readonly Verdict["outcome"][] = ["pass", "fail", "unsupported", "error"];
+const OUTCOMES = ["pass", "tolerated", "fail", "unsupported", "error"] as const;
+
+/** What passed only because --tolerant was given counts apart. */
+function outcomeOf({ result }: Drilled): (typeof OUTCOMES)[number] {
+  const { outcome, tolerated } = result.verdict;
+  return outcome === "pass" && tolerated.length > 0 ? "tolerated" : outcome;
+}
 
 /** A line a folder, and one for all. */
 export function tableOfFolders(drilled: readonly Drilled[]): string {
@@ -17,10 +22,11 @@ export function tableOfFolders(drilled: readonly Drilled[]): string {
   const width = Math.max(5, ...[...folders.keys()].map((folder) => folder.length));
   const row = (name: string, cells: readonly (string | number)[]): string =>
     `${name.padEnd(width)} ${cells.map((cell) => String(cell).padStart(11)).join(" ")}`;
-  const lines = [row("folder", ["scripts", ...OUTCOMES])];
+  const columns = OUTCOMES.filter((outcome) => outcome !== "tolerated" || drilled.some((one) => outcomeOf(one) === outcome));
+  const lines = [row("folder", ["scripts", ...columns])];
   const counts = (some: readonly Drilled[]): number[] => [
     some.length,
-    ...OUTCOMES.map((outcome) => some.filter(({ result }) => result.verdict.outcome === outcome).length),
+    ...columns.map((outcome) => some.filter((one) => outcomeOf(one) === outcome).length),
   ];
   for (const [folder, some] of folders) lines.push(row(folder, counts(some)));
   if (folders.size > 1) lines.push(row("all", counts(drilled)));

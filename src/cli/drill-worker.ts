@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { type LiveTarget, liveRun, NAMESPACE } from "../driver/live-host.js";
 import type { RunOptions } from "../script/runner.js";
-import { judgeScript, type Verdict } from "../script/verdict.js";
+import { judgeScript, NOTHING, type Verdict } from "../script/verdict.js";
 
 /** A script to run, and whether its packets are wanted. */
 export interface DrillJob {
@@ -52,7 +52,7 @@ function judgeFile(file: string, options: () => RunOptions): Verdict {
     return judgeScript(readFileSync(file, "utf8"), options());
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    return { outcome: "error", line: 0, message, event: "", expected: "", got: "", packets: [], steps: [] };
+    return { ...NOTHING, outcome: "error", message };
   }
 }
 

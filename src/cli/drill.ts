@@ -15,7 +15,7 @@ import { scriptDuration } from "../script/ast.js";
 import { ladderLines } from "../script/ladder.js";
 import { parseScript } from "../script/parser.js";
 import { START } from "../script/runner.js";
-import type { Verdict } from "../script/verdict.js";
+import { NOTHING, type Verdict } from "../script/verdict.js";
 import type { DrillOptions } from "./drill-options.js";
 import { junitReport, tableOfFolders } from "./drill-report.js";
 import { type DrillJob, type DrillResult, type DrillWorkerData, runJob } from "./drill-worker.js";
@@ -158,7 +158,7 @@ function secondsOf(file: string): number {
 
 function tooLong({ index }: DrillJob, seconds: number): DrillResult {
   const message = `it takes ${Math.ceil(seconds)} s on the clock: --live-seconds ${Math.ceil(seconds)}`;
-  const verdict: Verdict = { outcome: "unsupported", line: 0, message, event: "", expected: "", got: "", packets: [], steps: [] };
+  const verdict: Verdict = { ...NOTHING, outcome: "unsupported", message };
   return { index, verdict, printed: [], tookMs: 0 };
 }
 
@@ -194,7 +194,7 @@ async function runInThreads(jobs: readonly DrillJob[], threads: number): Promise
 }
 
 function asJson({ file, result }: Drilled): object {
-  const { outcome, line, message, event, expected, got, steps } = result.verdict;
+  const { outcome, line, message, event, expected, got, steps, tolerated } = result.verdict;
   return {
     file,
     outcome,
@@ -204,6 +204,7 @@ function asJson({ file, result }: Drilled): object {
     expected,
     got,
     ...(outcome === "fail" ? { ladder: ladderLines(steps, START) } : {}),
+    tolerated,
     printed: result.printed,
     tookMs: Math.round(result.tookMs * 1000) / 1000,
   };
@@ -211,7 +212,8 @@ function asJson({ file, result }: Drilled): object {
 
 function show({ file, result }: Drilled): void {
   for (const text of result.printed) console.log(`${file}: ${text}`);
-  const { outcome, line, message, event, expected, got, steps } = result.verdict;
+  const { outcome, line, message, event, expected, got, steps, tolerated } = result.verdict;
+  for (const text of tolerated) console.log(`TOLERATED ${file}: ${text}`);
   if (outcome === "pass") return;
   const place = line === 0 ? file : `${file}:${line}`;
   console.log(`${outcome.toUpperCase()} ${place}: ${message}`);

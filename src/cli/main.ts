@@ -79,8 +79,11 @@ const cli = yargs(words)
   .command("run", "run a program of Node whose TCP is ours: rawtcp run [options] -- node app.js", programOptions, async (argv) =>
     finish((await import("./run-program.js")).runProgram(argv, program)),
   )
-  .command("drill <paths..>", "run packetdrill scripts on our stack, in virtual time", drillOptions, async (argv) =>
-    finish((await import("./drill.js")).drill(argv)),
+  .command(
+    "drill <paths..>",
+    "run packetdrill scripts on our stack in virtual time, or on a kernel",
+    drillOptions,
+    async (argv) => finish((await import("./drill.js")).drill(argv)),
   )
   .command("doctor", "check rights, add-ons, port guard, capture, MTU and offloads", doctorOptions, async (argv) =>
     finish((await import("./doctor.js")).doctor(argv)),

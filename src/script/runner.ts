@@ -46,6 +46,8 @@ export interface RunOptions {
 export interface RunRecord {
   readonly packets: readonly PassedPacket[];
   readonly steps: readonly Step[];
+  /** What differed and was tolerated. */
+  readonly tolerated: readonly string[];
   /** The event that was being run. */
   readonly event: ScriptEvent | undefined;
 }
@@ -91,6 +93,7 @@ export class Runner {
   #stamps = new Map<number, number>();
   #event: ScriptEvent | undefined;
   readonly #steps: Step[] = [];
+  readonly #tolerated: string[] = [];
 
   /** Throws ScriptSyntaxError or UnsupportedError for option lines that cannot be had. */
   constructor(script: Script, options: RunOptions = {}) {
@@ -110,6 +113,7 @@ export class Runner {
     });
     return {
       steps: [...this.#steps, ...left],
+      tolerated: this.#tolerated,
       packets: this.#host?.world.passed ?? [],
       event: this.#event,
     };
@@ -398,7 +402,7 @@ export class Runner {
       seen = together;
     }
     this.#steps.push({ at: first.at, kind: "out", text: formatSeen(seen) });
-    const wrong = mismatch(expected, seen, { tolerant: this.#options.tolerant === true });
+    const wrong = this.#wrongWith(event, expected, seen);
     if (wrong !== "") throw new ScriptFailure(wrong, event.text, formatSeen(seen));
     this.#checkStamps(expected, first);
     if (isAnyTime) return first.at;
@@ -407,6 +411,15 @@ export class Runner {
       throw new ScriptFailure(`the packet came too ${early}`, this.#scriptTime(at), this.#scriptTime(first.at));
     }
     return event.time.untilUs === undefined ? at : first.at;
+  }
+
+  /** What is wrong with a segment; what may be tolerated is noted, and is none. */
+  #wrongWith(event: ScriptEvent, expected: PacketEvent, seen: SeenSegment): string {
+    const wrong = mismatch(expected, seen, { tolerant: false });
+    if (wrong === "" || this.#options.tolerant !== true) return wrong;
+    const stillWrong = mismatch(expected, seen, { tolerant: true });
+    if (stillWrong === "") this.#tolerated.push(`line ${event.place.line}: ${wrong}`);
+    return stillWrong;
   }
 
   /** A host may hand out segments joined: what goes beyond the expected one is the next. */

@@ -16,11 +16,14 @@ export interface Verdict {
   readonly expected: string;
   readonly got: string;
   readonly packets: readonly PassedPacket[];
+  /** Where a run that is tolerant has passed, and one that is not would have failed. */
+  readonly tolerated: readonly string[];
   /** Packets and calls, for `ladderLines`. */
   readonly steps: readonly Step[];
 }
 
-const NOTHING = { line: 0, message: "", event: "", expected: "", got: "", packets: [], steps: [] } as const;
+/** A verdict that is about nothing that has happened. */
+export const NOTHING = { line: 0, message: "", event: "", expected: "", got: "", packets: [], steps: [], tolerated: [] } as const;
 
 /** Reads and runs a script. Never throws: what goes wrong is the verdict. "error" is a script that cannot be read. */
 export function judgeScript(text: string, options: RunOptions = {}): Verdict {
@@ -28,10 +31,11 @@ export function judgeScript(text: string, options: RunOptions = {}): Verdict {
   try {
     runner = new Runner(parseScript(text), options);
     runner.run();
-    return { ...NOTHING, outcome: "pass", packets: runner.record.packets, steps: runner.record.steps };
+    const { packets, steps, tolerated } = runner.record;
+    return { ...NOTHING, outcome: "pass", packets, steps, tolerated };
   } catch (error) {
-    const { event, packets = [], steps = [] } = runner?.record ?? {};
-    const about = { line: event?.place.line ?? 0, event: event?.text ?? "", packets, steps };
+    const { event, packets = [], steps = [], tolerated = [] } = runner?.record ?? {};
+    const about = { line: event?.place.line ?? 0, event: event?.text ?? "", packets, steps, tolerated };
     if (error instanceof ScriptSyntaxError)
       return { ...NOTHING, outcome: "error", line: error.place.line, message: error.message };
     if (error instanceof UnsupportedError) return { ...NOTHING, ...about, outcome: "unsupported", message: error.feature };

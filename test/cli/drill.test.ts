@@ -54,6 +54,20 @@ describe("drill", () => {
     expect(lines.map(({ outcome }) => outcome)).toEqual(["pass", "pass", "fail", "unsupported", "error"]);
   });
 
+  it("--tolerant: what passes only so is told, and counted apart", async () => {
+    const script = join(folder, "tolerated.pkt");
+    writeFileSync(script, ACCEPTED.replace("<mss 1460>", "win 1 <mss 1460>"));
+    const { code, stdout } = await drill("--tolerant", script, join(folder, "a"));
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringMatching(
+        /^TOLERATED .*tolerated\.pkt: line 7: window is \d+, expected 1\n[\s\S]* tolerated [\s\S]*all +3 +2 +1 +0 +0 +0\n$/,
+      ),
+    ]);
+    expect((await drill("-q", script)).code).toBe(1);
+    rmSync(script);
+  });
+
   it("--option may be given again, and all count", async () => {
     const script = join(folder, "option.pkt");
     writeFileSync(script, ACCEPTED.replace("mss 1460", "mss 1340"));
