@@ -2,7 +2,6 @@
 import type { Argv } from "yargs";
 import { NAMESPACE } from "../driver/live-host.js";
 import { PROFILES, type ProfileName } from "../tcp/profiles.js";
-import { tryParseAddress } from "../wire/address.js";
 import { oneOf, wholeNumber, words } from "./values.js";
 
 export interface DrillOptions {
@@ -24,12 +23,6 @@ export interface DrillOptions {
 }
 
 const PROFILE_NAMES = Object.keys(PROFILES) as ProfileName[];
-
-function kernelName(given: unknown): string {
-  const typed = String(Array.isArray(given) ? given.at(-1) : given);
-  if (typed === NAMESPACE || tryParseAddress(typed) !== undefined) return typed;
-  throw new Error(`--live: "${typed}" is neither "${NAMESPACE}" nor an IP address`);
-}
 
 export function drillOptions(argv: Argv): Argv<DrillOptions> {
   const own = argv
@@ -64,8 +57,8 @@ export function drillOptions(argv: Argv): Argv<DrillOptions> {
     .option("live", {
       type: "string",
       requiresArg: true,
-      coerce: kernelName,
-      describe: `against a live kernel: "${NAMESPACE}" is this host's, in a network namespace of its own for each script; or an address of this host, or with --allow-remote of another`,
+      coerce: words("--live", `"${NAMESPACE}", name or address`),
+      describe: `against a live kernel: "${NAMESPACE}" is this host's, in a network namespace of its own for each script; or a name or address of this host, or with --allow-remote of another`,
     })
     .option("live-port", {
       requiresArg: true,

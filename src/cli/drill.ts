@@ -61,7 +61,10 @@ export async function drill(options: DrillOptions): Promise<number> {
     return EXIT.usage;
   }
   const { seed, profile, strict, tolerant, livePort } = options;
-  const { live } = options;
+  const live =
+    options.live === undefined || options.live === NAMESPACE
+      ? options.live
+      : await (await import("./run.js")).resolveHost(options.live);
   if (live !== undefined) mayRunLive(live, options.allowRemote);
   const jobs = files.map((file, index): DrillJob => {
     return {

@@ -144,10 +144,10 @@ describe("drill --live ADDRESS", () => {
   }, 60_000);
 
   it("what is no address, or has no route: one line, exit code 2", async () => {
-    const ended = await drill("--live", "nonsense", scripts);
+    const ended = await drill("--live", "no.such.name.invalid", scripts);
     expect(ended).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/--live: "nonsense" is neither "namespace" nor an IP address/),
+      stderr: expect.stringMatching(/--live: "no.such.name.invalid" is neither "namespace" nor an IP address/),
     });
     expect(ended.stderr.trim().split("\n").length).toBe(1);
   });
