@@ -7,7 +7,7 @@ import { oneOf, wholeNumber, words } from "./values.js";
 export interface DrillOptions {
   paths: readonly string[];
   seed: number;
-  profile: ProfileName;
+  profile: ProfileName | undefined;
   strict: boolean;
   tolerant: boolean;
   json: boolean;
@@ -35,9 +35,9 @@ export function drillOptions(argv: Argv): Argv<DrillOptions> {
     })
     .option("profile", {
       choices: PROFILE_NAMES,
-      default: "linux" as const,
       coerce: oneOf("--profile", PROFILE_NAMES),
-      describe: "behave as Linux does, or as the RFCs plainly say",
+      describe:
+        "behave as Linux does, as FreeBSD, or as the RFCs plainly say (default: what the script itself tells, else linux)",
     })
     .option("strict", {
       type: "boolean",

@@ -197,10 +197,11 @@ async function runInThreads(jobs: readonly DrillJob[], threads: number): Promise
 }
 
 function asJson({ file, result }: Drilled): object {
-  const { outcome, line, message, event, expected, got, steps, tolerated } = result.verdict;
+  const { outcome, line, message, event, expected, got, steps, tolerated, profile } = result.verdict;
   return {
     file,
     outcome,
+    profile,
     line,
     message,
     event,

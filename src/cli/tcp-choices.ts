@@ -33,7 +33,7 @@ export function withTcpChoices<T>(argv: Argv<T>, group: string): Argv<T & TcpCho
       choices: PROFILE_NAMES,
       default: "linux" as const,
       coerce: oneOf("--profile", PROFILE_NAMES),
-      describe: "behave on the wire as Linux does, or as the RFCs plainly say",
+      describe: "behave on the wire as Linux does, as FreeBSD, or as the RFCs plainly say",
     })
     .option("congestion", {
       group,

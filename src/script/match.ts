@@ -43,7 +43,7 @@ export function seeSegment(bytes: Uint8Array, at: Micros, numbers: Numbers): See
   if (packet.protocol !== 6) return undefined;
   if (parseSegment(segment, bytes, packet.payloadOffset, packet.payloadLength) !== "") return undefined;
   const from = packet.payloadOffset + 20;
-  const { options } = decodeTcpOptions(bytes, from, segment.payloadOffset - from);
+  const { options, trailing } = decodeTcpOptions(bytes, from, segment.payloadOffset - from);
   return {
     at,
     flags: segment.flags,
@@ -54,8 +54,14 @@ export function seeSegment(bytes: Uint8Array, at: Micros, numbers: Numbers): See
     urgent: segment.up,
     tos: packet.tos,
     ttl: packet.ttl,
-    options: options.map((option) => toScript(option, numbers)),
+    options: [...options.map((option) => toScript(option, numbers)), ...padding(options, trailing)],
   };
+}
+
+/** Scripts write each byte of padding as an "eol". */
+function padding(options: readonly TcpOption[], trailing: Uint8Array): TcpOption[] {
+  if (options.at(-1)?.kind !== "eol" || trailing.some((byte) => byte !== 0)) return [];
+  return Array.from(trailing, () => ({ kind: "eol" }) as const);
 }
 
 /** Ports of a packet, ours first. */

@@ -13,6 +13,7 @@ import { PROTOCOL_ICMP } from "../wire/ip-packet.js";
 import { ACK, FIN, PSH, SYN } from "../wire/tcp-flags.js";
 import type { EventTime, IcmpEvent, IpMarks, PacketEvent, Script, ScriptEvent } from "./ast.js";
 import { CODE_CONSTANTS } from "./constants.js";
+import { profileOfScript } from "./dialect.js";
 import { ScriptFailure, UnsupportedError } from "./errors.js";
 import { type Names, runCode } from "./evaluator.js";
 import type { CallResult, PassedPacket, PendingCall, ScriptHost, ScriptHostFactory } from "./host.js";
@@ -25,7 +26,8 @@ import { openVirtualHost } from "./virtual-host.js";
 export interface RunOptions {
   /** Of initial sequence numbers and ports. Default 1. */
   readonly seed?: number;
-  readonly profile?: ProfileName;
+  /** Default: what the script itself tells, see `dialect.ts`, else "linux". */
+  readonly profile?: ProfileName | undefined;
   /** A packet that the script does not expect, within its time or after it, is a failure. */
   readonly strict?: boolean;
   /** The order of options, padding and the window are not checked. */
@@ -50,6 +52,8 @@ export interface RunRecord {
   readonly tolerated: readonly string[];
   /** The event that was being run. */
   readonly event: ScriptEvent | undefined;
+  /** The profile that the stack had. */
+  readonly profile: ProfileName;
 }
 
 /** Time zero of a script on the clock of the stack: not 0, for what is to be long ago must have been. */
@@ -98,7 +102,7 @@ export class Runner {
   /** Throws ScriptSyntaxError or UnsupportedError for option lines that cannot be had. */
   constructor(script: Script, options: RunOptions = {}) {
     this.#script = script;
-    this.#options = options;
+    this.#options = { ...options, profile: options.profile ?? profileOfScript(script) ?? "linux" };
     this.#settings = { ...readSettings(script.options, options.options), ...options.ends };
     const { local, family } = this.#settings;
     if (local.family !== family) throw new UnsupportedError(`--ip_version=ipv${family} at ${local}`);
@@ -116,6 +120,7 @@ export class Runner {
       tolerated: this.#tolerated,
       packets: this.#host?.world.passed ?? [],
       event: this.#event,
+      profile: this.#options.profile ?? "linux",
     };
   }
 

@@ -5,8 +5,8 @@
 import { MILLISECOND, NEVER, SECOND } from "../base/time.js";
 import type { StackConfig } from "../stack/config.js";
 import type { ConnectionConfig } from "../tcp/config.js";
-import { congestionByName } from "../tcp/congestion-controls.js";
 import { UnsupportedError } from "./errors.js";
+import { congestionOf, freeBsdConnection, freeBsdStack, isFreeBsdName } from "./sysctl-freebsd.js";
 
 /** What the prelude of Linux's own scripts sets, as far as it differs from what a host has anyway. */
 const PRELUDE: readonly [name: string, value: string][] = [["net.ipv4.tcp_rmem", "4096 540000 15728640"]];
@@ -14,10 +14,11 @@ const PRELUDE: readonly [name: string, value: string][] = [["net.ipv4.tcp_rmem",
 /** Changes that a command asks for. */
 export interface HostChanges {
   readonly connection: Partial<ConnectionConfig>;
-  readonly stack: Partial<Pick<StackConfig, "synCookies" | "challengeAcksPerSecond">>;
+  readonly stack: Partial<Pick<StackConfig, "synCookies" | "challengeAcksPerSecond" | "closedPorts">>;
 }
 
-type Reader = (value: string) => Partial<ConnectionConfig>;
+/** What a value of a sysctl changes of connections. */
+export type Reader = (value: string) => Partial<ConnectionConfig>;
 
 /** A script's prelude, which brings a host to known values. */
 const PRELUDES = /(?:^|\/)(?:defaults|default|set_default\w*|initialize|init|common)\.(?:sh|py)$/;
@@ -88,27 +89,6 @@ const IPV4: Readonly<Record<string, Reader>> = {
   tcp_tw_reuse: NOTHING,
 };
 
-/** FreeBSD's names (net.inet.tcp.…). */
-const FREEBSD: Readonly<Record<string, Reader>> = {
-  rfc1323: (value) => ({ timestamps: isOn(value), windowScaling: isOn(value) }),
-  "sack.enable": (value) => ({ sack: isOn(value) }),
-  "ecn.enable": (value) => readOne("net.ipv4.tcp_ecn", value),
-  msl: (value) => ({ mslUs: Number(value) * MILLISECOND }),
-  keepidle: (value) => ({ keepAliveIdleUs: Number(value) * MILLISECOND }),
-  keepintvl: (value) => ({ keepAliveIntervalUs: Number(value) * MILLISECOND }),
-  keepcnt: (value) => ({ keepAliveCount: Number(value) }),
-  "cc.algorithm": (value) => ({ congestion: congestionOf(value) }),
-  delacktime: (value) => ({ delayedAckUs: Number(value) * MILLISECOND }),
-  delayed_ack: (value) => (isOn(value) ? {} : { delayedAckUs: 0 }),
-  initcwnd_segments: (value) => ({ initialWindowSegments: Number(value) }),
-  rexmit_min: (value) => ({ rtoMinUs: Number(value) * MILLISECOND }),
-  rexmit_initial: (value) => ({ rtoInitialUs: Number(value) * MILLISECOND }),
-  "hostcache.purgenow": NOTHING,
-  "hostcache.enable": NOTHING,
-  sendspace: (value) => ({ sendBufferBytes: Number(value) }),
-  recvspace: (value) => ({ receiveBufferBytes: Number(value) }),
-};
-
 const CORE =
   /^net\.core\.(default_qdisc|netdev_\w+|rmem_\w+|wmem_\w+|somaxconn|optmem_max|high_order_\w+|dev_weight|tstamp_\w+)$/;
 
@@ -121,30 +101,35 @@ export function readCommand(command: string): HostChanges {
       stack = { ...stack, synCookies: (["off", "when-full", "always"] as const)[Number(value)] ?? "off" };
     else if (name === "net.ipv4.tcp_challenge_ack_limit")
       stack = { ...stack, challengeAcksPerSecond: Math.min(Number(value), 1e9) };
-    else connection = { ...connection, ...readOne(name, value) };
+    else if (isFreeBsdName(name)) {
+      stack = { ...stack, ...freeBsdStack(name, value) };
+      connection = { ...connection, ...freeBsdConnection(name, value, command) };
+    } else connection = { ...connection, ...readOne(name, value) };
   }
   return { connection, stack };
 }
 
 /** The sysctls that a command sets, name and value, in their order. Throws UnsupportedError for a command that does anything else. */
 export function sysctlsOf(command: string): [name: string, value: string][] {
-  return command
-    .split(/\n|;|&&/)
-    .map((line) => line.trim().replace(/\s+/g, " "))
-    .filter((line) => line !== "" && !line.startsWith("#"))
-    .flatMap(assignments);
+  return (
+    command
+      .split(/\n|;|&&/)
+      // Where the output goes is nothing to us.
+      .map((line) =>
+        line
+          .replace(/\s*\d?>{1,2}\s*(?:&\d|[^\s>]+)/g, "")
+          .trim()
+          .replace(/\s+/g, " "),
+      )
+      .filter((line) => line !== "" && !line.startsWith("#"))
+      .flatMap(assignments)
+  );
 }
 
 function readOne(name: string, value: string): Partial<ConnectionConfig> {
   if (CORE.test(name)) return {};
   const read = /^net\.ipv4\.(\w+)$/.exec(name)?.[1];
-  const inFreeBsd = /^net\.inet\.tcp\.([\w.]+)$/.exec(name)?.[1];
-  const reader =
-    read !== undefined && Object.hasOwn(IPV4, read)
-      ? IPV4[read]
-      : inFreeBsd !== undefined && Object.hasOwn(FREEBSD, inFreeBsd)
-        ? FREEBSD[inFreeBsd]
-        : undefined;
+  const reader = read !== undefined && Object.hasOwn(IPV4, read) ? IPV4[read] : undefined;
   if (reader === undefined) throw new UnsupportedError(`sysctl ${name}`);
   return reader(value);
 }
@@ -157,8 +142,11 @@ function assignments(text: string): [string, string][] {
   // What brings the host back afterwards is of no use to a stack that ends with the script.
   if (/(?:restore_sysctls|reset_sysctls|restore)\w*\.(?:py|sh)$/.test(program)) return [];
   if (/^(?:sleep|true|echo|modprobe)$/.test(program)) return [];
-  if (/^(?:tc|ethtool|ip|kldload|kldunload|ifconfig|arp|nstat)$/.test(program) && !text.includes("|")) return [];
-  if (/(?:^|\/)sysctl$/.test(program)) return pairs(args.filter((word) => !/^-[a-z]+$/.test(word)));
+  // Modules of FreeBSD hold congestion controls and TCP stacks; what is used of them is asked for by a sysctl or a socket option.
+  if (/^(?:tc|ethtool|ip|kldload|kldunload|kldstat|ifconfig|route|arp|ndp|nstat|netstat)$/.test(program) && !text.includes("|"))
+    return [];
+  // A name alone is one that is printed.
+  if (/(?:^|\/)sysctl$/.test(program)) return pairs(args.filter((word) => !/^-[a-z]+$|^[\w.-]+$/.test(word)));
   if (/set_sysctls\.py$/.test(program)) {
     return pairs(args).map(([path, value]) => [path.replace(/^\/proc\/sys\//, "").replaceAll("/", "."), value]);
   }
@@ -176,12 +164,4 @@ function pairs(words: readonly string[]): [string, string][] {
 function off(name: string, value: string): Partial<ConnectionConfig> {
   if (isOn(value)) throw new UnsupportedError(`sysctl ${name}=${value}`);
   return {};
-}
-
-function congestionOf(name: string): ConnectionConfig["congestion"] {
-  try {
-    return congestionByName(name);
-  } catch {
-    throw new UnsupportedError(`the congestion control ${name}`);
-  }
 }

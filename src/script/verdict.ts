@@ -1,4 +1,5 @@
 /** The verdict on one script. */
+import type { ProfileName } from "../tcp/profiles.js";
 import { ScriptFailure, ScriptSyntaxError, UnsupportedError } from "./errors.js";
 import type { PassedPacket } from "./host.js";
 import type { Step } from "./ladder.js";
@@ -20,10 +21,12 @@ export interface Verdict {
   readonly tolerated: readonly string[];
   /** Packets and calls, for `ladderLines`. */
   readonly steps: readonly Step[];
+  /** What the stack behaved as; "" for a script that cannot be read. */
+  readonly profile: ProfileName | "";
 }
 
 /** A verdict that is about nothing that has happened. */
-export const NOTHING = { line: 0, message: "", event: "", expected: "", got: "", packets: [], steps: [], tolerated: [] } as const;
+export const NOTHING = { line: 0, message: "", event: "", expected: "", got: "", packets: [], steps: [], tolerated: [], profile: "" } as const;
 
 /** Reads and runs a script. Never throws: what goes wrong is the verdict. "error" is a script that cannot be read. */
 export function judgeScript(text: string, options: RunOptions = {}): Verdict {
@@ -31,11 +34,11 @@ export function judgeScript(text: string, options: RunOptions = {}): Verdict {
   try {
     runner = new Runner(parseScript(text), options);
     runner.run();
-    const { packets, steps, tolerated } = runner.record;
-    return { ...NOTHING, outcome: "pass", packets, steps, tolerated };
+    const { packets, steps, tolerated, profile } = runner.record;
+    return { ...NOTHING, outcome: "pass", packets, steps, tolerated, profile };
   } catch (error) {
-    const { event, packets = [], steps = [], tolerated = [] } = runner?.record ?? {};
-    const about = { line: event?.place.line ?? 0, event: event?.text ?? "", packets, steps, tolerated };
+    const { event, packets = [], steps = [], tolerated = [], profile = "" } = runner?.record ?? {};
+    const about = { line: event?.place.line ?? 0, event: event?.text ?? "", packets, steps, tolerated, profile } as const;
     if (error instanceof ScriptSyntaxError)
       return { ...NOTHING, outcome: "error", line: error.place.line, message: error.message };
     if (error instanceof UnsupportedError) return { ...NOTHING, ...about, outcome: "unsupported", message: error.feature };

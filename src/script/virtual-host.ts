@@ -1,25 +1,36 @@
 /** A stack of ours in virtual time, configured as the script asks. */
 import type { StackConfig } from "../stack/config.js";
 import type { ConnectionConfig } from "../tcp/config.js";
-import { profileByName } from "../tcp/profiles.js";
+import { type ProfileName, profileByName } from "../tcp/profiles.js";
 import { Calls } from "./calls.js";
 import { UnsupportedError } from "./errors.js";
 import type { HostRequest, ScriptHost } from "./host.js";
 import { type HostChanges, readCommand } from "./sysctl.js";
 import { VirtualWorld } from "./virtual-world.js";
 
+/** tcp_rmem and tcp_wmem: 131072 at first, and no more than 6 MiB and 4 MiB; tcp_mtu_probing 0. */
+const LINUX = {
+  receiveBufferBytes: 131_072,
+  receiveBufferMaxBytes: 6_291_456,
+  sendBufferBytes: 4_194_304,
+  mtuProbing: 0,
+} as const;
+
+/** What belongs to a host, as a freshly started one of each kind has it. */
+const SIZES: Readonly<Record<ProfileName, Partial<ConnectionConfig>>> = {
+  linux: { ...LINUX, zeroWindowProbe: "old-number" },
+  rfc: LINUX,
+  // net.inet.tcp.recvspace; the send buffer grows with what is written up to sendbuf_max.
+  freebsd: { receiveBufferBytes: 65_536, receiveBufferMaxBytes: 0, sendBufferBytes: 2 << 20 },
+};
+
 /** Throws UnsupportedError for a command that asks for what we do not have. */
 export function openVirtualHost({ settings, options, commands, random, start, watcher }: HostRequest): ScriptHost {
+  const { profile = "linux" } = options;
   const connection: { -readonly [Name in keyof ConnectionConfig]?: ConnectionConfig[Name] } = {
-    ...profileByName(options.profile ?? "linux"),
+    ...profileByName(profile),
     mtuBytes: settings.mtuBytes,
-    // Linux's tcp_rmem and tcp_wmem: 131072 at first, and no more than 6 MiB and 4 MiB.
-    receiveBufferBytes: 131_072,
-    receiveBufferMaxBytes: 6_291_456,
-    sendBufferBytes: 4_194_304,
-    // tcp_mtu_probing 0.
-    mtuProbing: 0,
-    ...(options.profile === "rfc" ? {} : { zeroWindowProbe: "old-number" }),
+    ...SIZES[profile],
     ...options.connection,
   };
   const apply = (command: string): HostChanges["stack"] => {

@@ -18,6 +18,12 @@ export interface PortHolder {
  */
 export type SynCookiePolicy = "off" | "when-full" | "always";
 
+/**
+ * What a segment for a port without a listener is answered with: RST, as RFC 9293 §3.10.7.1 has it; nothing if it is a SYN; or nothing
+ * at all (FreeBSD: net.inet.tcp.blackhole).
+ */
+export type ClosedPortPolicy = "reset" | "silent-to-syn" | "silent";
+
 export interface StackConfig {
   /** Secrets, initial sequence numbers and ports come from here. */
   readonly random: Random;
@@ -38,6 +44,8 @@ export interface StackConfig {
   readonly addresses?: readonly IpAddress[];
   /** Default "when-full". */
   readonly synCookies?: SynCookiePolicy;
+  /** Default "reset". */
+  readonly closedPorts?: ClosedPortPolicy;
   /** Challenge ACKs a second of all connections together (RFC 5961 §7). Default 1000. */
   readonly challengeAcksPerSecond?: number;
   readonly ports?: PortHolder;

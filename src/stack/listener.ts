@@ -6,6 +6,7 @@ import { type Micros, SECOND } from "../base/time.js";
 import type { ConnectionConfig } from "../tcp/config.js";
 import type { Connection, EstablishGate } from "../tcp/connection.js";
 import type { IpAddress } from "../wire/address.js";
+import { FIN, SYN } from "../wire/tcp-flags.js";
 import type { SynCookiePolicy } from "./config.js";
 import type { FastOpenCookies } from "./fast-open-cookies.js";
 
@@ -108,8 +109,9 @@ export class Listener implements EstablishGate {
     return this.acceptQueue.length < this.backlog && this.synQueue.size < this.synBacklog;
   }
 
-  /** What a SYN is to become. Note: Linux does the same: nothing new while the accept queue is full, with cookies or without. */
-  admit(): "half-open" | "cookie" | "dropped" {
+  /** What a SYN with these control bits is to become. Note: Linux does the same: nothing new while the accept queue is full, with cookies or without. */
+  admit(flags = SYN): "half-open" | "cookie" | "dropped" {
+    if ((flags & FIN) !== 0 && this.config.dropsSynFin) return "dropped";
     this.counters.synsReceived++;
     if (this.acceptQueue.length >= this.backlog) {
       this.counters.acceptQueueOverflows++;

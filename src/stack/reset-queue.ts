@@ -7,6 +7,7 @@ import { addBytes, finish, pseudoHeaderSum } from "../wire/checksum.js";
 import { PROTOCOL_TCP } from "../wire/ip-packet.js";
 import type { Segment } from "../wire/segment.js";
 import { ACK, FIN, RST, SYN } from "../wire/tcp-flags.js";
+import type { ClosedPortPolicy } from "./config.js";
 
 /** More at once is a flood, and answering all of it makes us its tool. */
 const CAPACITY = 64;
@@ -24,13 +25,25 @@ interface Reset {
 export class ResetQueue {
   readonly #queue: Reset[] = [];
   dropped = 0;
+  readonly #policy: ClosedPortPolicy;
 
-  /** Queues the answer to a segment, unless it is itself a RST. */
-  answer(local: IpAddress, remote: IpAddress, seg: Segment): void {
-    if ((seg.flags & RST) !== 0) return;
+  constructor(policy: ClosedPortPolicy = "reset") {
+    this.#policy = policy;
+  }
+
+  /** What is made of a segment to a port where nobody listens, in a few words. */
+  refuse(local: IpAddress, remote: IpAddress, seg: Segment): string {
+    if (this.#policy === "silent" || (this.#policy === "silent-to-syn" && (seg.flags & SYN) !== 0))
+      return "no such connection: ignored, as was asked for";
+    return this.answer(local, remote, seg) ? "no such connection: answered with RST" : "RST for no connection: ignored";
+  }
+
+  /** Queues the answer to a segment, unless it is itself a RST: false then. */
+  answer(local: IpAddress, remote: IpAddress, seg: Segment): boolean {
+    if ((seg.flags & RST) !== 0) return false;
     if (this.#queue.length >= CAPACITY) {
       this.dropped++;
-      return;
+      return true;
     }
     const hasAck = (seg.flags & ACK) !== 0;
     const length = seg.payloadLength + (seg.flags & SYN ? 1 : 0) + (seg.flags & FIN ? 1 : 0);
@@ -43,6 +56,7 @@ export class ResetQueue {
       ack: hasAck ? 0 : (seg.seq + length) >>> 0,
       flags: hasAck ? RST : RST | ACK,
     });
+    return true;
   }
 
   pollTransmit(out: OutgoingPacket): boolean {

@@ -54,7 +54,7 @@ export class Stack implements ListenerHost {
   readonly #listeners: Listener[] = [];
   readonly #ports: PortRegistry;
   readonly #timers = new TimerHeap();
-  readonly #resets = new ResetQueue();
+  readonly #resets: ResetQueue;
   readonly #cookies: SynCookies;
   readonly #cookieAnswers = new CookieAnswers();
   readonly #pathMtus = new PathMtuCache();
@@ -80,6 +80,7 @@ export class Stack implements ListenerHost {
     this.#secrets = new Secrets(config.random, config.timestampKey);
     this.#table = new ConnectionTable(config.random.u32());
     this.#ports = new PortRegistry(config.ports);
+    this.#resets = new ResetQueue(config.closedPorts);
     this.#cookies = new SynCookies(config.random);
     this.fastOpenCookies = new FastOpenCookies(config.random);
     this.#challenges = new ChallengeBudget(config.challengeAcksPerSecond ?? 1000, config.random);
@@ -332,7 +333,7 @@ export class Stack implements ListenerHost {
     if (entry.connection.state === "TIME-WAIT" && (segment.flags & SYN) !== 0) {
       const listener = this.#findListener(packet.destination, segment.destinationPort);
       // Without room for the new incarnation the old one stays: its wait must not be cut short for nothing.
-      if (listener?.hasRoom === true && entry.connection.yieldTimeWait(segment, now)) {
+      if (entry.connection.yieldTimeWait(segment, now, listener?.hasRoom === true)) {
         this.#settle(entry, now);
         return this.#noConnection(packet, segment, now, entry.connection.tcb.snd.max);
       }
@@ -350,8 +351,7 @@ export class Stack implements ListenerHost {
         this.counters.notOurs++;
         return "not ours";
       }
-      this.#resets.answer(packet.destination, packet.source, segment);
-      return (segment.flags & RST) !== 0 ? "RST for no connection: ignored" : "no such connection: answered with RST";
+      return this.#resets.refuse(packet.destination, packet.source, segment);
     }
     if ((segment.flags & RST) !== 0) return "RST in LISTEN: ignored";
     if ((segment.flags & ACK) !== 0) {
@@ -361,8 +361,8 @@ export class Stack implements ListenerHost {
       return "ACK in LISTEN: answered with RST";
     }
     if ((segment.flags & SYN) === 0) return "dropped: no SYN in LISTEN";
-    const admitted = listener.admit();
-    if (admitted === "dropped") return "SYN dropped: a queue of the listener is full";
+    const admitted = listener.admit(segment.flags);
+    if (admitted === "dropped") return "SYN dropped: a queue of the listener is full, or it has FIN";
     // A cookie cannot keep clear of the numbers of the last incarnation. Note: Linux does the same.
     if (admitted === "cookie" && lastSeq === undefined) return this.#sendCookie(listener, packet, segment, now);
     return this.#openHalf(listener, packet, segment, now, lastSeq);

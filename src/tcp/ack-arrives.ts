@@ -82,7 +82,8 @@ function afterAck(tcb: Tcb, finAcked: boolean, now: Micros): void {
 
 /** The handshake's round-trip time, unless the SYN was repeated (RFC 6298 §3, Karn). */
 function measureSyn(tcb: Tcb, now: Micros): void {
-  if (!tcb.synAcked && !tcb.synRepeated && tcb.synSentAt !== NEVER) tcb.rtt.sample(Math.max(1, now - tcb.synSentAt));
+  if (tcb.synAcked || tcb.synRepeated || tcb.synSentAt === NEVER) return;
+  if (tcb.config.timesSynAck || !tcb.passive || tcb.ts.enabled) tcb.rtt.sample(Math.max(1, now - tcb.synSentAt));
 }
 
 /** The five conditions of a duplicate ACK (RFC 5681 §2). */
@@ -99,6 +100,9 @@ function isDuplicate(tcb: Tcb, seg: Segment): boolean {
 function updateWindow(tcb: Tcb, seg: Segment, now: Micros): void {
   const snd = tcb.snd;
   if (!(seqLt(snd.wl1, seg.seq) || (snd.wl1 === seg.seq && seqLe(snd.wl2, seg.ack)))) return;
+  // Note: FreeBSD has it so: what shrinks the window must be newer than what told it.
+  const isSame = snd.wl1 === seg.seq && snd.wl2 === seg.ack;
+  if (isSame && tcb.config.windowRule === "bsd" && seg.wnd << snd.windShift <= snd.wnd) return;
   snd.wl1 = seqMax(snd.wl1, seg.seq);
   snd.wl2 = seg.ack;
   // The window of a SYN is never scaled (RFC 7323 §2.2).

@@ -5,6 +5,7 @@ import { cubic } from "./cubic.js";
 import type { EcnPolicy } from "./ecn.js";
 import type { FastOpenPolicy } from "./fast-open.js";
 import type { MtuProbing } from "./mtu-probing.js";
+import type { WindowRule } from "./window.js";
 
 export interface ConnectionConfig {
   /** Largest IP packet of our link, headers included; path MTU discovery may find less. */
@@ -17,6 +18,14 @@ export interface ConnectionConfig {
   readonly receiveBufferBytes: number;
   /** The receive buffer may grow up to this with what the user reads in a round trip; it does not if this is not larger. */
   readonly receiveBufferMaxBytes: number;
+  /** The window scale is chosen for a buffer of at least as many bytes, whatever the present one has (FreeBSD: kern.ipc.maxsockbuf). */
+  readonly scaleForBytes: number;
+  /** The receive buffer is made a multiple of the MSS once that is known. Note: FreeBSD does so (tcp_mss). */
+  readonly wholeSegmentBuffer: boolean;
+  /** When the window is told and what of it, see `window.ts`: as Linux does, or as the descendants of 4.4BSD. */
+  readonly windowRule: WindowRule;
+  /** Order and padding of the options of SYN and SYN-ACK: Linux's, or that of FreeBSD (tcp_addoptions). */
+  readonly optionLayout: "linux" | "bsd";
   /** Offer and accept window scaling (RFC 7323 §2). */
   readonly windowScaling: boolean;
   /** Offer and accept timestamps (RFC 7323 §3). */
@@ -29,9 +38,23 @@ export interface ConnectionConfig {
   readonly delayedAckUs: Micros;
   /** Segments that are acknowledged at once at the start and after a pause, whatever `delayedAckUs` says; 0 for none. */
   readonly quickAckSegments: number;
+  /** Two segments of any size are acknowledged at once, not only as many bytes as two full ones have (RFC 9293 SHLD-19). */
+  readonly countsSegmentsForAck: boolean;
   readonly rtoInitialUs: Micros;
   readonly rtoMinUs: Micros;
   readonly rtoMaxUs: Micros;
+  /**
+   * Added to every time-out that was computed, after its bound below; NEVER for none, and a margin of its own where the round-trip
+   * time hardly varies (FreeBSD: net.inet.tcp.rexmit_slop).
+   */
+  readonly rtoSlopUs: Micros;
+  /** The SYN-ACK gives a round-trip time of its own; else only the timestamp that comes back with the third segment does. */
+  readonly timesSynAck: boolean;
+  /** Repetitions of data or FIN in a row after which the connection is given up, besides R2; NEVER for no such limit. */
+  readonly retransmitLimit: number;
+  /** Bounds of the time between zero-window probes; without the first they follow the RTO alone. */
+  readonly persistMinUs: Micros;
+  readonly persistMaxUs: Micros;
   /** How long a SYN of ours is repeated before OPEN fails. */
   readonly synTimeoutUs: Micros;
   /** How often a SYN-ACK is repeated before the half-open connection is forgotten. */
@@ -53,14 +76,35 @@ export interface ConnectionConfig {
   readonly finWait2Us: Micros;
   /** After CLOSE: RST when not all is acknowledged within this time; 0 is RST at once, NEVER lets it take its time (SO_LINGER). */
   readonly lingerUs: Micros;
+  /** CLOSE with unread data tells the peer by RST that it is lost (SHLD-3); else FIN follows, and only what comes later meets RST. */
+  readonly resetsUnread: boolean;
   /** Probe a silent peer (RFC 9293 §3.8.4, MUST-24). */
   readonly keepAlive: boolean;
+  /** Probe it whatever the user has asked for (FreeBSD: net.inet.tcp.always_keepalive). */
+  readonly alwaysKeepAlive: boolean;
   /** Silence before the first probe. */
   readonly keepAliveIdleUs: Micros;
   /** Time between probes. */
   readonly keepAliveIntervalUs: Micros;
   /** Probes without an answer that end the connection (MUST-29: more than one). */
   readonly keepAliveCount: number;
+  /**
+   * In which order an arriving segment is checked, and what is answered to one that does not pass: RFC 9293 §3.10.7 with RFC 5961,
+   * or as the descendants of 4.4BSD do it, see `bsd-arrivals.ts`.
+   */
+  readonly arrivalRules: "rfc9293" | "bsd";
+  /** A segment without timestamps on a connection that uses them is taken all the same (RFC 7323 §3.2 says not). */
+  readonly toleratesMissingTimestamps: boolean;
+  /** A RST anywhere in the window ends the connection (RFC 793), without the challenge of RFC 5961 §3.2. */
+  readonly acceptsInexactReset: boolean;
+  /** A SYN in the window ends the connection (RFC 793), without the challenge of RFC 5961 §4.2. */
+  readonly acceptsSynReset: boolean;
+  /** Segments with SYN and FIN are dropped (FreeBSD: net.inet.tcp.drop_synfin). */
+  readonly dropsSynFin: boolean;
+  /** A peer's MSS below this counts as this. */
+  readonly leastPeerMss: number;
+  /** The peer's MSS when its SYN tells none; 0 for that of RFC 9293 (MUST-15). */
+  readonly defaultPeerMss: number;
   /** Least time between two challenge ACKs of one connection (RFC 5961 §7). */
   readonly challengeAckIntervalUs: Micros;
   /**
@@ -107,6 +151,10 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   sendBufferBytes: 1 << 20,
   receiveBufferBytes: 1 << 20,
   receiveBufferMaxBytes: 0,
+  scaleForBytes: 0,
+  wholeSegmentBuffer: false,
+  windowRule: "linux",
+  optionLayout: "linux",
   windowScaling: true,
   timestamps: true,
   sack: true,
@@ -115,12 +163,18 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   delayedAckUs: 40 * MILLISECOND,
   // Note: Linux does the same (TCP_MAX_QUICKACKS).
   quickAckSegments: 16,
+  countsSegmentsForAck: false,
   // RFC 6298 §2.1.
   rtoInitialUs: SECOND,
   // RFC 6298 §2.4 asks for 1 s. Note: Linux uses 200 ms (TCP_RTO_MIN), which its delayed ACKs of at most 200 ms allow.
   rtoMinUs: 200 * MILLISECOND,
   // RFC 6298 §2.5 wants at least 60 s. Note: Linux does the same (TCP_RTO_MAX).
   rtoMaxUs: 120 * SECOND,
+  rtoSlopUs: NEVER,
+  timesSynAck: true,
+  retransmitLimit: NEVER,
+  persistMinUs: 0,
+  persistMaxUs: NEVER,
   // RFC 9293 MUST-23: at least 3 minutes.
   synTimeoutUs: 3 * MINUTE,
   // Note: Linux does the same (net.ipv4.tcp_synack_retries).
@@ -137,11 +191,21 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   // Note: Linux does the same (net.ipv4.tcp_fin_timeout).
   finWait2Us: 60 * SECOND,
   lingerUs: NEVER,
+  resetsUnread: true,
   // RFC 9293 MUST-25: off. MUST-28: at least two hours. Note: Linux does the same (net.ipv4.tcp_keepalive_*).
   keepAlive: false,
+  alwaysKeepAlive: false,
   keepAliveIdleUs: 120 * MINUTE,
   keepAliveIntervalUs: 75 * SECOND,
   keepAliveCount: 9,
+  arrivalRules: "rfc9293",
+  toleratesMissingTimestamps: false,
+  acceptsInexactReset: false,
+  acceptsSynReset: false,
+  dropsSynFin: false,
+  // Below this a peer's MSS would make us send more header than data. Note: Linux does the same (TCP_MIN_SND_MSS).
+  leastPeerMss: 48,
+  defaultPeerMss: 0,
   // Note: Linux does the same (net.ipv4.tcp_invalid_ratelimit).
   challengeAckIntervalUs: 500 * MILLISECOND,
   // Linux's default is 0, and a connection whose path is a black hole hangs.

@@ -225,9 +225,12 @@ export class Connection {
     return icmpArrives(this.tcb, error, now);
   }
 
-  /** Whether a SYN may begin a new incarnation out of TIME-WAIT (RFC 9293 MAY-2, RFC 6191); if so this one is CLOSED now. */
-  yieldTimeWait(segment: Segment, now: Micros): boolean {
-    return yieldTimeWait(this.tcb, segment, now);
+  /**
+   * Whether a SYN may begin a new incarnation out of TIME-WAIT (RFC 9293 MAY-2, RFC 6191); if so this one is CLOSED now. `hasRoom`:
+   * somebody listens, and can take one more.
+   */
+  yieldTimeWait(segment: Segment, now: Micros, hasRoom = true): boolean {
+    return yieldTimeWait(this.tcb, segment, now, hasRoom);
   }
 
   /** STATUS. */

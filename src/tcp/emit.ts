@@ -51,7 +51,7 @@ export function emitSegment(
   let at = tcp + 20;
   if ((flags & SYN) !== 0) at = putSynOptions(tcb, bytes, at, (flags & ACK) !== 0, now);
   else {
-    if (tcb.ts.enabled) at = putTimestamps(tcb, bytes, at, (flags & ACK) !== 0, now);
+    if (tcb.ts.enabled && !tcb.pending.strayResetIsPlain) at = putTimestamps(tcb, bytes, at, (flags & ACK) !== 0, now);
     if (tcb.sack.optionBytes(tcb) > 0 && (flags & (ACK | RST)) === ACK) at = tcb.sack.put(tcb, bytes, at);
   }
   tcb.sendQueue.copyOut(dataOffset, bytes, at, dataLength);
@@ -91,6 +91,7 @@ export function setUrgentPointer(tcb: Tcb, out: OutgoingPacket, seq: number): vo
 
 /** Options of SYN and SYN-ACK, in the order in which Linux writes them. A SYN-ACK repeats only what the SYN offered. */
 function putSynOptions(tcb: Tcb, bytes: Uint8Array, at: number, answer: boolean, now: Micros): number {
+  if (tcb.config.optionLayout === "bsd") return putBsdSynOptions(tcb, bytes, at, answer, now);
   bytes[at] = OPTION_MSS;
   bytes[at + 1] = 4;
   putU16(bytes, at + 2, announcedMss(tcb));
@@ -112,6 +113,38 @@ function putSynOptions(tcb: Tcb, bytes: Uint8Array, at: number, answer: boolean,
     bytes[at + 3] = answer ? tcb.rcv.windShift : offeredShift(tcb);
     at += 4;
   }
+  return putFastOpen(tcb.fastOpen, bytes, at);
+}
+
+/**
+ * MSS, window scale, SACK-permitted and timestamps, with NOPs before what would begin at the wrong place, and zeros at the end. Note:
+ * FreeBSD does so (tcp_addoptions).
+ */
+function putBsdSynOptions(tcb: Tcb, bytes: Uint8Array, start: number, answer: boolean, now: Micros): number {
+  let at = start;
+  bytes[at] = OPTION_MSS;
+  bytes[at + 1] = 4;
+  putU16(bytes, at + 2, announcedMss(tcb));
+  at += 4;
+  if (answer ? tcb.scaling : tcb.config.windowScaling) {
+    bytes[at] = OPTION_NOP;
+    bytes[at + 1] = OPTION_WINDOW_SCALE;
+    bytes[at + 2] = 3;
+    bytes[at + 3] = answer ? tcb.rcv.windShift : offeredShift(tcb);
+    at += 4;
+  }
+  if (answer ? tcb.sack.enabled : tcb.config.sack) at = putSackPermitted(bytes, at);
+  if (answer ? tcb.ts.enabled : tcb.config.timestamps) {
+    // Its two numbers are to be aligned: `putTimestamps` has two NOPs of its own for that.
+    const behindSack = (at - start) % 4 === 2;
+    if (behindSack) {
+      const [first, second] = [bytes[at - 2] ?? 0, bytes[at - 1] ?? 0];
+      at = putTimestamps(tcb, bytes, at - 2, answer, now);
+      bytes[at - 12] = first;
+      bytes[at - 11] = second;
+    } else at = putTimestamps(tcb, bytes, at, answer, now);
+  }
+  while ((at - start) % 4 !== 0) bytes[at++] = 0;
   return putFastOpen(tcb.fastOpen, bytes, at);
 }
 
@@ -139,7 +172,8 @@ export function announcedMss(tcb: Tcb): number {
 /** The smallest shift that lets the 16-bit field express the largest receive buffer (RFC 7323 §2.3: at most 14). */
 export function offeredShift(tcb: Tcb): number {
   let shift = 0;
-  const largest = Math.max(tcb.receiveBufferBytes, tcb.config.receiveBufferMaxBytes);
+  const { receiveBufferMaxBytes, scaleForBytes } = tcb.config;
+  const largest = Math.max(tcb.receiveBufferBytes, receiveBufferMaxBytes, scaleForBytes);
   while (shift < 14 && largest > 0xffff * 2 ** shift) shift++;
   return shift;
 }

@@ -20,7 +20,7 @@ export function startKeepAlive(tcb: Tcb, now: Micros): void {
   const { config, timers } = tcb;
   tcb.keepAlive.probes = 0;
   timers.keepAlive = NEVER;
-  if (!config.keepAlive || !isSynchronized(tcb.state) || tcb.state === "TIME-WAIT") return;
+  if (!(config.keepAlive || config.alwaysKeepAlive) || !isSynchronized(tcb.state) || tcb.state === "TIME-WAIT") return;
   timers.keepAlive = Math.max(tcb.lastReceiveAt + config.keepAliveIdleUs, now);
 }
 

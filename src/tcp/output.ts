@@ -21,7 +21,7 @@ import { tellWritable } from "./send-space.js";
 import type { SentSegment } from "./sent-list.js";
 import type { Tcb } from "./tcb.js";
 import { patience, windowPatience } from "./user-timeout.js";
-import { advertise } from "./window.js";
+import { advertise, windowOfAnswer } from "./window.js";
 
 /** Writes the next segment that is due into `out`; false when there is none. Call until false after every input. */
 export function pollTransmit(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
@@ -198,6 +198,8 @@ function mayShip(tcb: Tcb, length: number, queued: number, fin: boolean): boolea
   // A SYN-ACK that waits for its acknowledgment holds back no answer of a Fast Open server.
   const idle = snd.nxt === (tcb.synAcked ? snd.una : tcb.dataStart);
   if (length === queued && (idle || tcb.config.noDelay)) return true;
+  // Note: FreeBSD does not ask whether it is idle, nor whether it is the last (tcp_output).
+  if (tcb.config.windowRule === "bsd") return length >= snd.maxWnd >>> 1;
   return length < queued && (idle || tcb.config.noDelay) && length * 2 >= snd.maxWnd;
 }
 
@@ -309,7 +311,7 @@ function sendKeepAlive(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const { snd } = tcb;
   // Data has left meanwhile: its acknowledgment tells as much.
   if (snd.una !== snd.max) return false;
-  const field = advertise(tcb, tcb.rcv.windShift);
+  const field = tcb.config.windowRule === "bsd" ? windowOfAnswer(tcb) : advertise(tcb, tcb.rcv.windShift);
   emitSegment(tcb, out, now, ACK, seqAdd(snd.nxt, -1), tcb.rcv.nxt, field, 0, 0, NOTE_KEEP_ALIVE);
   acknowledged(tcb);
   return true;
@@ -321,7 +323,8 @@ function sendAck(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   // A bare ACK carries SND.NXT; after a time-out SND.MAX, or the peer takes it for an old one. While the window is being
   // probed SND.NXT again: a peer with a closed window accepts its RCV.NXT alone, and the probe's byte did not move that.
   const seq = tcb.timers.persist === NEVER ? tcb.snd.max : tcb.snd.nxt;
-  emitSegment(tcb, out, now, ACK, seq, tcb.rcv.nxt, advertise(tcb, tcb.rcv.windShift), 0, 0, tcb.pending.ackReason);
+  const field = tcb.pending.ackIsAnswer ? windowOfAnswer(tcb) : advertise(tcb, tcb.rcv.windShift);
+  emitSegment(tcb, out, now, ACK, seq, tcb.rcv.nxt, field, 0, 0, tcb.pending.ackReason);
   acknowledged(tcb);
   return true;
 }
@@ -338,14 +341,21 @@ function sendReset(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
 }
 
 function sendStrayReset(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
-  tcb.pending.strayReset = false;
-  emitSegment(tcb, out, now, RST, tcb.pending.strayResetSeq, 0, 0, 0, 0, "it acknowledges what we never sent");
+  const { pending } = tcb;
+  pending.strayReset = false;
+  if (pending.strayResetHasAck) emitSegment(tcb, out, now, RST | ACK, 0, pending.strayResetSeq, 0, 0, 0, NOTE_STRANGER);
+  else emitSegment(tcb, out, now, RST, pending.strayResetSeq, 0, 0, 0, 0, NOTE_STRAY);
+  pending.strayResetIsPlain = false;
   return true;
 }
+
+const NOTE_STRAY = "it acknowledges what we never sent";
+const NOTE_STRANGER = "it belongs to no connection of ours";
 
 /** Every segment with ACK tells all there is to tell. */
 function acknowledged(tcb: Tcb): void {
   tcb.pending.ack = false;
+  tcb.pending.ackIsAnswer = false;
   tcb.pending.ackReason = "";
   tcb.timers.delayedAck = NEVER;
   tcb.unackedBytes = 0;
@@ -360,9 +370,16 @@ function startPersist(tcb: Tcb, now: Micros): void {
   const timers = tcb.timers;
   if (timers.persist !== NEVER || timers.retransmission !== NEVER) return;
   tcb.backoffSince = now;
-  const delay = tcb.rtt.backedOff(tcb.backoffs);
+  const delay = persistDelay(tcb);
   timers.persist = now + Math.min(delay, windowPatience(tcb));
   tcb.observer?.timer(tcb.owner, "persist", "start", delay, "the peer's window is too small to send", now);
+}
+
+/** How long until the next zero-window probe: the RTO with its back-off, within the bounds that were set. */
+export function persistDelay(tcb: Tcb): Micros {
+  const { persistMinUs, persistMaxUs } = tcb.config;
+  if (persistMinUs === 0) return Math.min(tcb.rtt.backedOff(tcb.backoffs), persistMaxUs);
+  return Math.min(Math.max(tcb.rtt.persistBase * 2 ** Math.min(tcb.backoffs, 9), persistMinUs), persistMaxUs);
 }
 
 /** Whether all that was queued, FIN included, has been sent at least once. */

@@ -96,6 +96,70 @@ export const PROFILES = {
     // RFC 9293 SHLD-8.
     ecn: "on",
   },
+  /** What FreeBSD 14 shows with its default sysctls and its default TCP stack. */
+  freebsd: {
+    windowScaling: true,
+    timestamps: true,
+    sack: true,
+    noDelay: false,
+    // kern.ipc.maxsockbuf.
+    scaleForBytes: 2 << 20,
+    wholeSegmentBuffer: true,
+    windowRule: "bsd",
+    optionLayout: "bsd",
+    arrivalRules: "bsd",
+    // net.inet.tcp.delacktime.
+    delayedAckUs: 40 * MILLISECOND,
+    quickAckSegments: 0,
+    countsSegmentsForAck: true,
+    // net.inet.tcp.rexmit_initial, rexmit_min, rexmit_slop; TCPTV_REXMTMAX.
+    rtoInitialUs: SECOND,
+    rtoMinUs: 30 * MILLISECOND,
+    rtoSlopUs: 200 * MILLISECOND,
+    rtoMaxUs: 64 * SECOND,
+    timesSynAck: false,
+    // net.inet.tcp.syncache.rexmtlimit.
+    synAckRetries: 3,
+    // net.inet.tcp.keepinit.
+    synTimeoutUs: 75 * SECOND,
+    r1Retries: 3,
+    // net.inet.tcp.retries.
+    r2Us: NEVER,
+    retransmitLimit: 12,
+    orphanTimeoutUs: NEVER,
+    // net.inet.tcp.persmin, persmax.
+    persistMinUs: 5 * SECOND,
+    persistMaxUs: 60 * SECOND,
+    zeroWindowProbe: "byte",
+    // net.inet.tcp.msl.
+    mslUs: 30 * SECOND,
+    // keepcnt times keepintvl; finwait2_timeout holds with fast_finwait2_recycle alone.
+    finWait2Us: 10 * MINUTE,
+    resetsUnread: false,
+    // net.inet.tcp.always_keepalive, keepidle, keepintvl, keepcnt.
+    keepAlive: false,
+    alwaysKeepAlive: true,
+    keepAliveIdleUs: 120 * MINUTE,
+    keepAliveIntervalUs: 75 * SECOND,
+    keepAliveCount: 8,
+    // Every segment outside the window is answered.
+    challengeAckIntervalUs: 0,
+    // net.inet.tcp.minmss.
+    leastPeerMss: 216,
+    // net.inet.tcp.initcwnd_segments; tcp_compute_initwnd has RFC 6928's bound.
+    initialWindowSegments: 10,
+    initialWindowBytes: 14_600,
+    restartAfterIdle: true,
+    // Without the module tcp_rack.
+    rack: false,
+    tailLossProbe: false,
+    mtuProbing: 0,
+    congestion: cubic,
+    // net.inet.tcp.fastopen.client_enable is 1, server_enable 0.
+    fastOpen: "client",
+    // net.inet.tcp.ecn.enable 2.
+    ecn: "accept",
+  },
 } as const satisfies Record<string, Partial<ConnectionConfig>>;
 
 export type ProfileName = keyof typeof PROFILES;

@@ -25,11 +25,14 @@ export class RttEstimator {
   min: Micros = NEVER;
   readonly #min: Micros;
   readonly #max: Micros;
+  readonly #slop: Micros;
 
-  constructor(initial: Micros, min: Micros, max: Micros) {
+  /** `slop` is added to every time-out that is computed; NEVER for none, and a least margin instead. */
+  constructor(initial: Micros, min: Micros, max: Micros, slop: Micros = NEVER) {
     this.rto = initial;
     this.#min = min;
     this.#max = max;
+    this.#slop = slop;
   }
 
   /** Takes a measurement. Karn's rule is the caller's: never of data that was sent twice (RFC 6298 §3). */
@@ -44,7 +47,16 @@ export class RttEstimator {
       this.rttvar = Math.round(0.75 * this.rttvar + 0.25 * Math.abs(this.srtt - rtt));
       this.srtt = Math.round(0.875 * this.srtt + 0.125 * rtt);
     }
+    if (this.#slop !== NEVER) {
+      this.rto = Math.min(Math.max(this.srtt + K * this.rttvar, this.#min) + this.#slop, this.#max);
+      return;
+    }
     this.rto = this.#bounded(this.srtt + Math.max(G, Math.min(this.#min, LEAST_MARGIN), K * this.rttvar));
+  }
+
+  /** What probes of a closed window are spaced by before their bounds, about twice the RTO without slop (FreeBSD: tcp_setpersist). */
+  get persistBase(): Micros {
+    return this.hasSample ? 4 * this.srtt + 2 * K * this.rttvar : 2 * (this.rto - (this.#slop === NEVER ? 0 : this.#slop));
   }
 
   /** The time-out after `backoffs` expiries in a row (RFC 6298 §5.5). */

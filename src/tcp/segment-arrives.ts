@@ -8,6 +8,7 @@ import { MILLISECOND, type Micros } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import { ACK, FIN, RST, SYN, URG } from "../wire/tcp-flags.js";
 import { processAck } from "./ack-arrives.js";
+import { bsdArrives } from "./bsd-arrivals.js";
 import { challengeAck, outOfWindowAck } from "./challenge-ack.js";
 import { defersAccept } from "./defer-accept.js";
 import { ecnReceived, takeSynEcn } from "./ecn.js";
@@ -72,7 +73,8 @@ function synSent(tcb: Tcb, seg: Segment, now: Micros): string {
     if (seg.flags & RST) return drop(tcb, "dropped: RST with a wrong acknowledgment", now);
     // The peer holds an old connection of these ports (RFC 9293 §3.5.1, figure 9): our RST clears it, and the SYN may come at
     // once instead of a whole RTO later. Note: Linux does the same.
-    if (tcb.backoffs === 0) tcb.timers.retransmission = Math.min(tcb.timers.retransmission, now + SYN_AFTER_RESET);
+    if (tcb.backoffs === 0 && tcb.config.arrivalRules !== "bsd")
+      tcb.timers.retransmission = Math.min(tcb.timers.retransmission, now + SYN_AFTER_RESET);
     return strayReset(tcb, seg, "wrong acknowledgment in SYN-SENT: answered with RST", now);
   }
   // Second, check the RST bit.
@@ -103,7 +105,7 @@ const SYN_AFTER_RESET: Micros = 2 * MILLISECOND;
 
 // §3.10.7.4 OTHER STATES
 function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
-  const snd = tcb.snd;
+  if (tcb.config.arrivalRules === "bsd") return bsdArrives(tcb, seg, now) ?? fifthStep(tcb, seg, now);
   // RFC 7323 §5.3 R1: PAWS comes before the sequence check.
   if (tcb.ts.enabled && (seg.flags & RST) === 0) {
     if (!seg.hasTimestamps) return drop(tcb, "dropped: no timestamp on a connection that uses them", now);
@@ -142,6 +144,12 @@ function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
   }
   // Fifth, check the ACK field.
   if ((seg.flags & ACK) === 0) return drop(tcb, "dropped: no ACK", now);
+  return fifthStep(tcb, seg, now);
+}
+
+/** The fifth step, for a segment with ACK, and those after it. */
+function fifthStep(tcb: Tcb, seg: Segment, now: Micros): string {
+  const { snd } = tcb;
   if (tcb.state === "SYN-RECEIVED") {
     if (!(seqLt(snd.una, seg.ack) && seqLe(seg.ack, snd.max))) return strayReset(tcb, seg, WRONG_ACK, now);
     if (defersAccept(tcb, seg)) return drop(tcb, "dropped: the third segment is bare, its connection waits for data", now);

@@ -130,6 +130,12 @@ export class Pending {
   /** RST for a segment of another incarnation; the connection itself lives on. */
   strayReset = false;
   strayResetSeq = 0;
+  /** It goes out as if there were no connection: without options. */
+  strayResetIsPlain = false;
+  /** Its number is the acknowledgment: the segment had none. */
+  strayResetHasAck = false;
+  /** The ACK answers a segment that was not taken, and promises no window beyond what is free (FreeBSD: tcp_respond). */
+  ackIsAnswer = false;
   /** Tail loss probe. */
   tlp = false;
   /** Zero-window probe. */
@@ -283,7 +289,7 @@ export class Tcb {
     this.pseudoSum = local.wordSum() + remote.wordSum() + 6;
     this.ipId = ipId;
     this.receiveBufferBytes = config.receiveBufferBytes;
-    this.rtt = new RttEstimator(config.rtoInitialUs, config.rtoMinUs, config.rtoMaxUs);
+    this.rtt = new RttEstimator(config.rtoInitialUs, config.rtoMinUs, config.rtoMaxUs, config.rtoSlopUs);
     this.congestion = config.congestion(536, 536);
   }
 

@@ -8,6 +8,7 @@ import { EVENT_READABLE } from "./event-bits.js";
 import { askForAck } from "./output.js";
 import { setState, startTimeWait } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
+import { acceptedWindow } from "./window.js";
 
 /**
  * Takes what is new of the text into the receive queue. Bytes after a hole are written ahead into the same ring, where they
@@ -31,7 +32,7 @@ export function processText(tcb: Tcb, seg: Segment, now: Micros): string {
     offset += old;
     length -= old;
   }
-  const beyond = seqDiff(seqAdd(seq, length + (fin ? 1 : 0)), rcv.adv);
+  const beyond = seqDiff(seqAdd(seq, length + (fin ? 1 : 0)), seqAdd(rcv.nxt, acceptedWindow(tcb)));
   if (beyond > 0) {
     length = Math.max(0, length + (fin ? 1 : 0) - beyond);
     fin = false;
@@ -122,9 +123,15 @@ function takeInOrder(tcb: Tcb, length: number, cut: boolean, now: Micros): strin
   const atOnce = acknowledgesAtOnce(tcb, now);
   // RFC 5681 §4.2: a segment that fills a hole is acknowledged at once, as is every second full one (SHLD-19).
   if (filled) askForAck(tcb, "fills a hole");
-  else if (cut || tcb.unackedBytes >= 2 * tcb.largestIn || atOnce) askForAck(tcb, "");
+  else if (cut || atOnce || isSecond(tcb)) askForAck(tcb, "");
   else if (tcb.timers.delayedAck === NEVER) tcb.timers.delayedAck = now + ackDelayUs(tcb);
   return "";
+}
+
+/** Whether an ACK of what came before waits already, so that this one is due at once (RFC 9293 SHLD-19). */
+function isSecond(tcb: Tcb): boolean {
+  if (tcb.config.countsSegmentsForAck) return tcb.timers.delayedAck !== NEVER;
+  return tcb.unackedBytes >= 2 * tcb.largestIn;
 }
 
 /** New data after CLOSE: it would be lost without a word, so the peer is told by RST (RFC 9293 §3.6.1, SHLD-3). */

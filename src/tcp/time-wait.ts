@@ -10,8 +10,15 @@ import type { Tcb } from "./tcb.js";
  * Ends TIME-WAIT for a SYN that is certainly no old duplicate: a later timestamp, or without timestamps a sequence number
  * beyond all that the peer has sent.
  */
-export function yieldTimeWait(tcb: Tcb, seg: Segment, now: Micros): boolean {
+export function yieldTimeWait(tcb: Tcb, seg: Segment, now: Micros, hasRoom: boolean): boolean {
   if (tcb.state !== "TIME-WAIT" || (seg.flags & (SYN | ACK | RST)) !== SYN) return false;
+  // Note: FreeBSD looks at the sequence number alone, and for no listener (tcp_twcheck).
+  if (tcb.config.arrivalRules === "bsd") {
+    if (!seqGt(seg.seq, tcb.rcv.nxt)) return false;
+    setState(tcb, "CLOSED", "a new incarnation begins", now);
+    return true;
+  }
+  if (!hasRoom) return false;
   const newer = tcb.ts.enabled && seg.hasTimestamps ? seqGt(seg.tsVal, tcb.ts.recent) : seqGt(seg.seq, tcb.rcv.nxt);
   // RFC 6191 §2: equal timestamps are decided by the sequence number.
   const equal = tcb.ts.enabled && seg.hasTimestamps && seg.tsVal === tcb.ts.recent && seqGt(seg.seq, tcb.rcv.nxt);

@@ -7,7 +7,7 @@ import { synTimeout } from "./fast-open.js";
 import { keepAliveTimeout } from "./keep-alive.js";
 import { lingerTimeout } from "./linger.js";
 import { lossByShrinking, lossByTimeout, rackTimeout, tlpTimeout } from "./loss-recovery.js";
-import { askForAck, startRetransmission } from "./output.js";
+import { askForAck, persistDelay, startRetransmission } from "./output.js";
 import { pacingTimeout } from "./pacing.js";
 import { pathMtuAfterTimeout } from "./path-mtu.js";
 import { fail, setState } from "./set-state.js";
@@ -94,7 +94,8 @@ function givesUp(tcb: Tcb, now: Micros): boolean {
     else setState(tcb, "LISTEN", "the third segment never came", now);
     return true;
   }
-  if (since < patience(tcb)) return false;
+  const isTired = isSynchronized(tcb.state) && tcb.backoffs >= tcb.config.retransmitLimit;
+  if (since < patience(tcb) && !isTired) return false;
   fail(tcb, tcb.softError ?? "ETIMEDOUT", "R2: no answer to any repetition", now);
   return true;
 }
@@ -118,7 +119,7 @@ function persistTimeout(tcb: Tcb, now: Micros): void {
 }
 
 function startPersistTimer(tcb: Tcb, now: Micros): void {
-  tcb.timers.persist = Math.min(now + tcb.rtt.backedOff(tcb.backoffs), tcb.backoffSince + windowPatience(tcb));
+  tcb.timers.persist = Math.min(now + persistDelay(tcb), tcb.backoffSince + windowPatience(tcb));
 }
 
 function finWait2Timeout(tcb: Tcb, now: Micros): void {

@@ -17,7 +17,7 @@ import { noteApplicationLimit } from "./send-limits.js";
 import { sendSpace } from "./send-space.js";
 import { setState } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
-import { windowUpdateDue } from "./window.js";
+import { wholeSegments, windowUpdateDue } from "./window.js";
 
 /**
  * §3.10.1 OPEN, active: SYN goes out at the next `pollTransmit`, with `data` if Fast Open was prepared, which is queued in any case.
@@ -155,13 +155,14 @@ export function shutdown(tcb: Tcb, now: Micros): void {
 export function close(tcb: Tcb, now: Micros): void {
   if (tcb.readerGone) return;
   tcb.readerGone = true;
-  if (tcb.receiveQueue.length > 0) {
+  if (tcb.receiveQueue.length > 0 && tcb.config.resetsUnread) {
     if (tcb.state !== "TIME-WAIT" && tcb.state !== "CLOSED") {
       abortWith(tcb, "CLOSE with unread data", "the user closed without reading all: the peer must know", now);
     }
     tcb.receiveQueue.release();
     return;
   }
+  tcb.receiveQueue.discard(tcb.receiveQueue.length);
   if (closedHard(tcb, now)) return;
   shutdown(tcb, now);
   if (tcb.state === "FIN-WAIT-2") startFinWait2(tcb, now);
@@ -209,14 +210,13 @@ function abortWith(tcb: Tcb, reason: string, note: string, now: Micros): void {
  */
 export function setEffectiveMss(tcb: Tcb, peerMss: number): void {
   const { config, snd } = tcb;
-  tcb.pathMtu.peerMss = peerMss >= 0 ? Math.max(peerMss, MIN_MSS) : tcb.local.family === 4 ? 536 : 1220;
+  const unknown = config.defaultPeerMss > 0 ? config.defaultPeerMss : tcb.local.family === 4 ? 536 : 1220;
+  tcb.pathMtu.peerMss = peerMss >= 0 ? Math.max(peerMss, config.leastPeerMss) : unknown;
   beginWithSmallMtu(tcb);
   snd.mss = sendMss(tcb);
   tcb.congestion = config.congestion(snd.mss, initialWindow(tcb));
+  if (config.wholeSegmentBuffer) tcb.receiveBufferBytes = wholeSegments(tcb, tcb.receiveBufferBytes);
 }
-
-/** Below this a peer's MSS would make us send more header than data. Note: Linux does the same (TCP_MIN_SND_MSS). */
-const MIN_MSS = 48;
 
 /** Timers of a closed or half-open connection never fire. */
 export function deadline(tcb: Tcb): Micros {

@@ -145,7 +145,7 @@ const MUTATIONS: readonly (readonly [string, string, string, string])[] = [
   [
     "closing with unread data sends FIN",
     "tcp/user-calls.js",
-    'if (tcb.receiveQueue.length > 0) {\n        if (tcb.state !== "TIME-WAIT"',
+    'if (tcb.receiveQueue.length > 0 && tcb.config.resetsUnread) {\n        if (tcb.state !== "TIME-WAIT"',
     'if (tcb.receiveQueue.length > 1e9) {\n        if (tcb.state !== "TIME-WAIT"',
   ],
   ["TIME-WAIT lasts one MSL", "tcp/set-state.js", "2 * tcb.config.mslUs", "1 * tcb.config.mslUs"],

@@ -1,0 +1,60 @@
+/**
+ * For which system a script was written. packetdrill's scripts do not say: they run on the system under test. What they do tells it.
+ */
+import type { ProfileName } from "../tcp/profiles.js";
+import { SYN } from "../wire/tcp-flags.js";
+import type { CallEvent, Expression, PacketEvent, Script, ScriptEvent } from "./ast.js";
+
+/**
+ * The profile that a script asks for by what only FreeBSD has: its sysctls and modules, its socket options, or the order and padding in
+ * which its first SYN or SYN-ACK has its options. undefined when nothing tells.
+ */
+export function profileOfScript({ events }: Script): ProfileName | undefined {
+  let isFirstSyn = true;
+  for (const { action } of events) {
+    if (action.kind === "command" && FREEBSD_COMMAND.test(action.command)) return "freebsd";
+    if (action.kind === "call" && namesFreeBsd(action.call)) return "freebsd";
+    if (!isFirstSyn || !isOurSyn(action)) continue;
+    isFirstSyn = false;
+    if (hasBsdOrder(action.packet)) return "freebsd";
+  }
+  return undefined;
+}
+
+const FREEBSD_COMMAND = /\b(?:net\.inet6?\.|kern\.(?:ipc|features|conftxt|timecounter|eventtimer)\b|kldload\b|kldstat\b)/;
+
+const FREEBSD_NAME =
+  /^(?:TCP_(?:FUNCTION_BLK|FUNCTION_ALIAS|LOG|LOGBUF|LOGID|LOGID_TAG|LOGID_CNT|LOGDUMP|LOGDUMPID|NOOPT|NOPUSH|KEEPINIT|REMOTE_UDP_ENCAPS_PORT|RACK_\w+|BBR_\w+|MAXUNACKTIME|IDLE_REDUCE|DATA_AFTER_CLOSE|USE_CMP_ACKS|PERF_INFO|STATS)|SO_(?:NOSIGPIPE|ACCEPTFILTER|LISTENQLIMIT|LISTENQLEN|LISTENINCQLEN|USELOOPBACK|NO_DDP|NO_OFFLOAD|USER_COOKIE|SETFIB)|MSG_(?:EOF|NBIO|NOTIFICATION)|FIONWRITE|FIONSPACE)$/;
+
+function namesFreeBsd({ args }: CallEvent): boolean {
+  return args.some((argument) => names(argument));
+}
+
+function names(expression: Expression): boolean {
+  switch (expression.kind) {
+    case "name":
+      return FREEBSD_NAME.test(expression.name);
+    case "binary":
+      return names(expression.left) || names(expression.right);
+    case "list":
+      return expression.items.some(names);
+    case "struct":
+      return expression.fields.some(({ value }) => names(value));
+    default:
+      return false;
+  }
+}
+
+function isOurSyn(action: ScriptEvent["action"]): action is { readonly kind: "packet"; readonly packet: PacketEvent } {
+  return action.kind === "packet" && action.packet.direction === "out" && (action.packet.flags & SYN) !== 0;
+}
+
+/** FreeBSD: mss, nop, wscale, sackOK, TS, padded with eol. Linux: mss, sackOK, TS, nop, wscale, and never an eol. */
+function hasBsdOrder({ options }: PacketEvent): boolean {
+  if (options === null) return false;
+  const at = (kind: string): number => options.findIndex((option) => option.kind === kind);
+  if (at("eol") >= 0) return true;
+  const scale = at("window-scale");
+  if (scale < 0) return false;
+  return [at("sack-permitted"), at("ts")].some((other) => other > scale);
+}
