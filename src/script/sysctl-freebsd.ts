@@ -94,7 +94,10 @@ const TCP: Readonly<Record<string, Reader>> = {
   pmtud_blackhole_detection: only("pmtud_blackhole_detection", "0"),
   udp_tunneling_port: only("udp_tunneling_port", "0"),
   rfc3042: only("rfc3042", "1"),
-  newcwv: only("newcwv", "0"),
+  newcwv: (value) => ({ validatesWindow: isOn(value) }),
+  abc_l_var: (value) => ({ slowStartSegments: Number(value) }),
+  // Without it each ACK counts for a segment.
+  rfc3465: (value) => (isOn(value) ? {} : { slowStartSegments: 1 }),
 };
 
 /** What shows in no segment, or what our stack does as with each value that makes sense. */
@@ -102,7 +105,7 @@ const HARMLESS = new RegExp(
   `^(?:${[
     "hostcache\\..*|reass\\..*|sack\\.(?!enable$).*|ecn\\.(?!enable$).*|bb\\..*|rack\\..*|bbr\\..*|hpts\\..*|lro\\..*|cc\\.(?!algorithm$).*",
     "fastopen\\.(?!client_enable$|server_enable$).*|syncache\\.(?!rexmtlimit$).*|functions_inherit_listen_socket_stack",
-    "tso|path_mtu_discovery|do_prr|do_prr_conservative|do_lrd|rfc3390|rfc3465|rfc6675_pipe|abc_l_var|v6mssdflt|v6pmtud_blackhole_mss",
+    "tso|path_mtu_discovery|do_prr|do_prr_conservative|do_lrd|rfc3390|rfc6675_pipe|v6mssdflt|v6pmtud_blackhole_mss",
     "pmtud_blackhole_mss|udp_tunneling_overhead|(?:send|recv)buf_(?:inc|max|auto_lowat)|recvbuf_auto|nolocaltimewait|maxtcptw|icmp_may_rst",
     "log_.*|blackhole|blackhole_local|syncookies|syncookies_only|isn_reseed_interval|ts_offset_per_conn|ack_war_\\w+|per_cpu_timers",
     "do_tcpdrain|tcbhashsize|soreceive_stream|signature_verify_input|always_.*_sack|split_limit|map_limit|msl_local|nolocal_timewait",

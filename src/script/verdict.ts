@@ -26,7 +26,17 @@ export interface Verdict {
 }
 
 /** A verdict that is about nothing that has happened. */
-export const NOTHING = { line: 0, message: "", event: "", expected: "", got: "", packets: [], steps: [], tolerated: [], profile: "" } as const;
+export const NOTHING = {
+  line: 0,
+  message: "",
+  event: "",
+  expected: "",
+  got: "",
+  packets: [],
+  steps: [],
+  tolerated: [],
+  profile: "",
+} as const;
 
 /** Reads and runs a script. Never throws: what goes wrong is the verdict. "error" is a script that cannot be read. */
 export function judgeScript(text: string, options: RunOptions = {}): Verdict {

@@ -104,16 +104,22 @@ export class Listener implements EstablishGate {
     this.portKey = portKey;
   }
 
+  /** Whether the accept queue takes no more. Note: FreeBSD lets in half as many again, and a SYN in any case (solisten_clone). */
+  get isFull(): boolean {
+    const { length } = this.acceptQueue;
+    return this.config.arrivalRules === "bsd" ? 2 * length > 3 * this.backlog : length >= this.backlog;
+  }
+
   /** Whether both queues have room; counts nothing. */
   get hasRoom(): boolean {
-    return this.acceptQueue.length < this.backlog && this.synQueue.size < this.synBacklog;
+    return !this.isFull && this.synQueue.size < this.synBacklog;
   }
 
   /** What a SYN with these control bits is to become. Note: Linux does the same: nothing new while the accept queue is full, with cookies or without. */
   admit(flags = SYN): "half-open" | "cookie" | "dropped" {
     if ((flags & FIN) !== 0 && this.config.dropsSynFin) return "dropped";
     this.counters.synsReceived++;
-    if (this.acceptQueue.length >= this.backlog) {
+    if (this.isFull && this.config.arrivalRules !== "bsd") {
       this.counters.acceptQueueOverflows++;
       return "dropped";
     }
@@ -126,7 +132,7 @@ export class Listener implements EstablishGate {
 
   /** Whether a third segment with a cookie may become a connection; counts it if not. */
   mayRecall(): boolean {
-    if (this.acceptQueue.length < this.backlog) return true;
+    if (!this.isFull) return true;
     this.counters.acceptQueueOverflows++;
     return false;
   }
@@ -135,7 +141,7 @@ export class Listener implements EstablishGate {
   mayEstablish(connection: Connection): boolean {
     if (this.fastOpenPending.delete(connection)) this.counters.established++;
     if (!this.synQueue.has(connection)) return true;
-    if (this.acceptQueue.length >= this.backlog) {
+    if (this.isFull) {
       this.counters.acceptQueueOverflows++;
       return false;
     }

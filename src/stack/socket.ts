@@ -27,6 +27,7 @@ import {
 } from "./socket-constants.js";
 import { type Linger, type NumberOption, SocketOptions } from "./socket-options.js";
 import { hasUrgentByte, isReadable, readStream, urgentMark } from "./socket-receive.js";
+import { failureCode, finAcked, isGone, isOpening, peerFinished } from "./socket-states.js";
 import type { Stack } from "./stack.js";
 
 /** Where sockets live. */
@@ -50,6 +51,8 @@ export type SocketRequest = "SIOCINQ" | "SIOCOUTQ" | "SIOCOUTQNSD" | "SIOCATMARK
 export class StackSocket {
   readonly family: 4 | 6;
   readonly #host: SocketHost;
+  /** FreeBSD's answers instead of Linux's. */
+  readonly #isBsd: boolean;
   #options = new SocketOptions();
   /** What the user bound; the reservation lasts until there is a connection or a listener to hold it. */
   #bound: SocketAddress | undefined;
@@ -72,6 +75,7 @@ export class StackSocket {
 
   constructor(host: SocketHost, family: 4 | 6) {
     this.#host = host;
+    this.#isBsd = host.stack.defaults.socketRules === "bsd";
     this.family = family;
   }
 
@@ -160,6 +164,7 @@ export class StackSocket {
     if (this.#listener === undefined) throw new RawTcpError("EINVAL", "accept: the socket does not listen");
     const connection = this.#listener.accept();
     if (connection === undefined) throw wouldBlock("accept");
+    if (this.#isBsd && isGone(connection)) throw new RawTcpError("ECONNABORTED", "accept: the connection is over already");
     const socket = new StackSocket(this.#host, this.family);
     socket.#options = this.#options.clone();
     socket.#connection = connection;
@@ -185,7 +190,8 @@ export class StackSocket {
       if ((flags & MSG_OOB) !== 0) return this.#receiveUrgent(connection, target, peek);
       const count = readStream(connection, target, this.#options.outOfBandInline, peek);
       if (count > 0 || target.length === 0) return count;
-      if (peerFinished(connection)) return 0;
+      // Note: FreeBSD tells an error first, also after FIN.
+      if (peerFinished(connection) && !this.#isBsd) return 0;
     }
     this.#throwError("recv");
     if (this.#receiveShut) return 0;
@@ -210,6 +216,7 @@ export class StackSocket {
     const deferred = this.#deferred;
     if (deferred !== undefined) return this.#openWith(data, flags, deferred, now ?? deferred.at);
     const { connection } = this;
+    if (this.#isBsd) this.#throwUnsendable();
     this.#throwError("send");
     if (connection === undefined || this.#shutdownWrite) throw new RawTcpError("EPIPE", "send: nothing can be sent");
     if (isOpening(connection)) throw wouldBlock("send");
@@ -254,6 +261,7 @@ export class StackSocket {
     this.#live();
     const read = how !== "SHUT_WR";
     if (this.#listener !== undefined) {
+      if (this.#isBsd) throw notConnected("shutdown");
       // Note: Linux does the same: reading, that is accepting, ends the listener; the socket may begin anew.
       if (!read) return;
       this.#listener.close(now);
@@ -262,12 +270,13 @@ export class StackSocket {
       return;
     }
     const { connection } = this;
-    if (connection?.state === "SYN-SENT") {
+    if (connection?.state === "SYN-SENT" && !this.#isBsd) {
       connection.abort(now);
       this.#forget();
       this.#error = "ECONNRESET";
       return;
     }
+    if (this.#isBsd && (connection === undefined || isGone(connection))) throw notConnected("shutdown");
     if (read) this.#shutdownRead = true;
     if (how !== "SHUT_RD") this.#shutdownWrite = true;
     if (connection === undefined || isGone(connection)) throw notConnected("shutdown");
@@ -299,6 +308,7 @@ export class StackSocket {
     if (this.#listener !== undefined) return this.#listener.acceptQueue.length > 0 ? POLLIN : 0;
     const { connection } = this;
     const sendShut = this.#shutdownWrite || (connection !== undefined && isGone(connection));
+    if (this.#isBsd) return this.#pollBsd(connection, sendShut);
     const over = connection === undefined || isGone(connection);
     let mask = over || (this.#receiveShut && sendShut) ? POLLHUP : 0;
     if (this.#receiveShut) mask |= POLLIN | POLLRDHUP;
@@ -477,7 +487,7 @@ export class StackSocket {
 
   #pendingError(): string {
     if (this.#error !== "" || this.#failureTold || this.#connection === undefined) return this.#error;
-    return failureCode(this.#connection);
+    return this.#isBsd ? (this.#connection.failure ?? "") : failureCode(this.#connection);
   }
 
   #takeError(): string {
@@ -499,7 +509,28 @@ export class StackSocket {
     if (code !== "") throw new RawTcpError(code, `${call}: the connection has failed`);
   }
 
+  /** What was ended can be sent to no more, whatever ended it; and before the handshake is done there is nobody to send to. */
+  #throwUnsendable(): void {
+    const connection = this.#connection;
+    if (this.#shutdownWrite || (connection !== undefined && isGone(connection)))
+      throw new RawTcpError("EPIPE", "send: nothing can be sent");
+    if (connection === undefined || isOpening(connection)) throw notConnected("send");
+  }
+
   // Readiness
+
+  /** FreeBSD's sopoll: errors show as readiness, and one that was never connected is ready for nothing. */
+  #pollBsd(connection: Connection | undefined, sendShut: boolean): number {
+    const failed = this.#pendingError() !== "";
+    const receiveShut = this.#receiveShut;
+    const isOpen = connection !== undefined && !isOpening(connection);
+    let mask = 0;
+    if (receiveShut || failed || (isOpen && isReadable(connection.tcb, this.#options.outOfBandInline))) mask |= POLLIN;
+    if (sendShut || failed || (isOpen && this.#writable(connection))) mask |= POLLOUT;
+    if (isOpen && this.#urgentReady(connection)) mask |= POLLPRI;
+    if (!receiveShut) return mask;
+    return mask | POLLRDHUP | (sendShut ? POLLHUP : 0);
+  }
 
   get #receiveShut(): boolean {
     const connection = this.#connection;
@@ -545,30 +576,6 @@ export class StackSocket {
 const NO_DATA = new Uint8Array(0);
 
 const UNSPECIFIED = { 4: new IpAddress(4, 0, 0, 0, 0), 6: new IpAddress(6, 0, 0, 0, 0) } as const;
-
-/** A Fast Open connection of a listener is open for its user before the handshake is done. */
-function isOpening(connection: Connection): boolean {
-  return connection.state === "SYN-SENT" || (connection.state === "SYN-RECEIVED" && !connection.tcb.fastOpen.accepted);
-}
-
-/** To a socket TIME-WAIT is as good as CLOSED. Note: Linux does the same: the socket of TIME-WAIT is not the user's. */
-function isGone(connection: Connection): boolean {
-  return connection.state === "CLOSED" || connection.state === "TIME-WAIT";
-}
-
-function peerFinished({ tcb }: Connection): boolean {
-  return tcb.rcv.finSeen && seqDiff(tcb.rcv.nxt, tcb.rcv.fin) === 1;
-}
-
-function finAcked(connection: Connection): boolean {
-  return connection.state === "FIN-WAIT-2";
-}
-
-/** Note: Linux does the same: RST after the peer's FIN is EPIPE, for the user had nothing more to read. */
-function failureCode(connection: Connection): string {
-  const failure = connection.failure ?? "";
-  return failure === "ECONNRESET" && peerFinished(connection) && !connection.tcb.finQueued ? "EPIPE" : failure;
-}
 
 function wouldBlock(call: string): RawTcpError {
   return new RawTcpError("EAGAIN", `${call}: would have to wait`);

@@ -59,6 +59,13 @@ export function bsdArrives(tcb: Tcb, seg: Segment, now: Micros): string | undefi
   return dropped(tcb, "dropped: no ACK", now);
 }
 
+/** The accept queue is full: the peer is told so (FreeBSD: net.inet.tcp.syncache.rst_on_sock_fail). */
+export function refuse(tcb: Tcb, seg: Segment, now: Micros): string {
+  answerAsStranger(tcb, seg);
+  setState(tcb, "LISTEN", "the accept queue is full", now);
+  return "the accept queue is full: answered with RST";
+}
+
 /** RST as to a segment of no connection (RFC 9293 §3.10.7.1): without options. None for a RST. */
 function answerAsStranger(tcb: Tcb, seg: Segment): void {
   if ((seg.flags & RST) !== 0) return;

@@ -99,6 +99,8 @@ export interface ConnectionConfig {
   readonly acceptsInexactReset: boolean;
   /** A SYN in the window ends the connection (RFC 793), without the challenge of RFC 5961 §4.2. */
   readonly acceptsSynReset: boolean;
+  /** What the calls of a socket say in each state, and what poll shows: as on Linux, or as on FreeBSD. */
+  readonly socketRules: "linux" | "bsd";
   /** Segments with SYN and FIN are dropped (FreeBSD: net.inet.tcp.drop_synfin). */
   readonly dropsSynFin: boolean;
   /** A peer's MSS below this counts as this. */
@@ -118,6 +120,12 @@ export interface ConnectionConfig {
   readonly initialWindowSegments: number;
   /** The same in bytes: the smaller of both counts, but two segments may always go (RFC 6928 §2). NEVER for no bound. */
   readonly initialWindowBytes: number;
+  /** L of RFC 3465: segments that one ACK may add to the congestion window in slow start; NEVER for all that it acknowledges. */
+  readonly slowStartSegments: number;
+  /** The congestion window grows only when it was what held the sender back (RFC 7661 in spirit); else the peer's window must allow it. */
+  readonly validatesWindow: boolean;
+  /** A connection that is given up for want of an answer says so by RST. Note: FreeBSD does so (tcp_drop), Linux does not. */
+  readonly resetsOnTimeout: boolean;
   /** Forget the congestion window, step by step, when nothing was sent for an RTO (RFC 5681 §4.1). */
   readonly restartAfterIdle: boolean;
   /** Find losses by time (RFC 8985 §6) instead of by counting what was SACKed above them (RFC 6675 §4); needs SACK. */
@@ -203,6 +211,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   acceptsInexactReset: false,
   acceptsSynReset: false,
   dropsSynFin: false,
+  socketRules: "linux",
   // Below this a peer's MSS would make us send more header than data. Note: Linux does the same (TCP_MIN_SND_MSS).
   leastPeerMss: 48,
   defaultPeerMss: 0,
@@ -215,6 +224,9 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   initialWindowSegments: 10,
   // RFC 6928 §2 has 14,600 here. Note: Linux counts segments alone, as we do; with an MSS up to 1,460 it is the same.
   initialWindowBytes: NEVER,
+  slowStartSegments: NEVER,
+  validatesWindow: true,
+  resetsOnTimeout: false,
   // Note: Linux does the same (net.ipv4.tcp_slow_start_after_idle).
   restartAfterIdle: true,
   // Note: Linux does the same (net.ipv4.tcp_recovery, net.ipv4.tcp_early_retrans).

@@ -130,17 +130,23 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
   if (tcb.ecn.enabled && !ecnAcknowledged(tcb, seg, delivery.segments, previousUna, now)) return;
   if (recovery.active || delivery.bytes === 0) return;
   sample.now = now;
-  sample.ackedBytes = delivery.bytes;
+  sample.ackedBytes = countedBytes(tcb, delivery.bytes);
   sample.flightSize = flightBefore;
   // The congestion window was the limit if less than a segment of it was unused (RFC 7661 §4.1 in spirit), now or when what
   // this ACK acknowledges was sent: of a batch of ACKs only the first finds the window still full.
   sample.limited = recovery.loss || flightBefore + snd.mss >= congestion.cwnd || seqGt(recovery.limitedUntil, previousUna);
   if (!sample.limited) recovery.limitedUntil = snd.una;
+  if (!tcb.config.validatesWindow) sample.limited = congestion.cwnd <= snd.wnd;
   sample.rttUs = tcb.rtt.latest;
   sample.srttUs = tcb.rtt.srtt;
   sample.una = snd.una;
   sample.nxt = snd.max;
   congestion.onAck(sample);
+}
+
+/** What of an ACK counts for the congestion window (RFC 3465 §2.2). */
+function countedBytes({ config, congestion, snd }: Tcb, bytes: number): number {
+  return congestion.cwnd < congestion.ssthresh ? Math.min(bytes, config.slowStartSegments * snd.mss) : bytes;
 }
 
 /** How much may be in flight now. */

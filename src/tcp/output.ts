@@ -25,6 +25,12 @@ import { advertise, windowOfAnswer } from "./window.js";
 
 /** Writes the next segment that is due into `out`; false when there is none. Call until false after every input. */
 export function pollTransmit(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
+  if (sendNext(tcb, now, out)) return true;
+  tcb.wasIdle = false;
+  return false;
+}
+
+function sendNext(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const pending = tcb.pending;
   if (pending.rst) return sendReset(tcb, now, out);
   if (pending.strayReset) return sendStrayReset(tcb, now, out);
@@ -196,7 +202,8 @@ function mayShip(tcb: Tcb, length: number, queued: number, fin: boolean): boolea
   const snd = tcb.snd;
   if (length >= segmentBytes(tcb) || fin) return true;
   // A SYN-ACK that waits for its acknowledgment holds back no answer of a Fast Open server.
-  const idle = snd.nxt === (tcb.synAcked ? snd.una : tcb.dataStart);
+  const isEmpty = snd.nxt === (tcb.synAcked ? snd.una : tcb.dataStart);
+  const idle = isEmpty || (tcb.wasIdle && tcb.config.windowRule === "bsd");
   if (length === queued && (idle || tcb.config.noDelay)) return true;
   // Note: FreeBSD does not ask whether it is idle, nor whether it is the last (tcp_output).
   if (tcb.config.windowRule === "bsd") return length >= snd.maxWnd >>> 1;
@@ -208,7 +215,10 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
   const { snd } = tcb;
   const seq = snd.nxt;
   const data = Math.min(length, seqDiff(tcb.dataEnd, seq));
-  if (tcb.sent.length === 0) restartAfterIdle(tcb, now);
+  if (tcb.sent.length === 0) {
+    restartAfterIdle(tcb, now);
+    tcb.wasIdle = true;
+  }
   tcb.ecn.newData = data > 0;
   const end = emitData(tcb, now, out, seq, data, note);
   tcb.ecn.newData = false;

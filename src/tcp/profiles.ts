@@ -108,6 +108,7 @@ export const PROFILES = {
     windowRule: "bsd",
     optionLayout: "bsd",
     arrivalRules: "bsd",
+    socketRules: "bsd",
     // net.inet.tcp.delacktime.
     delayedAckUs: 40 * MILLISECOND,
     quickAckSegments: 0,
@@ -149,6 +150,10 @@ export const PROFILES = {
     // net.inet.tcp.initcwnd_segments; tcp_compute_initwnd has RFC 6928's bound.
     initialWindowSegments: 10,
     initialWindowBytes: 14_600,
+    // net.inet.tcp.abc_l_var, newcwv.
+    slowStartSegments: 2,
+    validatesWindow: false,
+    resetsOnTimeout: true,
     restartAfterIdle: true,
     // Without the module tcp_rack.
     rack: false,

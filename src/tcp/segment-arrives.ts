@@ -8,7 +8,7 @@ import { MILLISECOND, type Micros } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import { ACK, FIN, RST, SYN, URG } from "../wire/tcp-flags.js";
 import { processAck } from "./ack-arrives.js";
-import { bsdArrives } from "./bsd-arrivals.js";
+import { bsdArrives, refuse } from "./bsd-arrivals.js";
 import { challengeAck, outOfWindowAck } from "./challenge-ack.js";
 import { defersAccept } from "./defer-accept.js";
 import { ecnReceived, takeSynEcn } from "./ecn.js";
@@ -20,6 +20,7 @@ import { fail, setState, startTimeWait } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
 import { processFin, processText } from "./text-arrives.js";
 import { setEffectiveMss } from "./user-calls.js";
+import { wholeSegments } from "./window.js";
 
 /** A segment for this connection. */
 export function segmentArrives(tcb: Tcb, seg: Segment, now: Micros): string {
@@ -153,7 +154,8 @@ function fifthStep(tcb: Tcb, seg: Segment, now: Micros): string {
   if (tcb.state === "SYN-RECEIVED") {
     if (!(seqLt(snd.una, seg.ack) && seqLe(seg.ack, snd.max))) return strayReset(tcb, seg, WRONG_ACK, now);
     if (defersAccept(tcb, seg)) return drop(tcb, "dropped: the third segment is bare, its connection waits for data", now);
-    if (!tcb.owner.mayEstablish(now)) return drop(tcb, GATE_CLOSED, now);
+    if (!tcb.owner.mayEstablish(now))
+      return tcb.config.arrivalRules === "bsd" ? refuse(tcb, seg, now) : drop(tcb, GATE_CLOSED, now);
     establish(tcb, seg, now);
   }
   const verdict = processAck(tcb, seg, now);
@@ -295,6 +297,7 @@ function establish(tcb: Tcb, seg: Segment, now: Micros): void {
   tcb.snd.wl2 = seg.ack;
   // RFC 5681 §3.1: after a lost SYN,ACK one segment. (For a lost SYN `setEffectiveMss` has seen to it.)
   if (tcb.synRepeated) tcb.congestion = tcb.config.congestion(tcb.snd.mss, tcb.snd.mss);
+  if (tcb.config.wholeSegmentBuffer) tcb.receiveBufferBytes = wholeSegments(tcb, tcb.receiveBufferBytes);
   if (tcb.finQueued) setState(tcb, "FIN-WAIT-1", "CLOSE was called before", now);
 }
 

@@ -231,6 +231,8 @@ export class Tcb {
   corkOverdue = false;
   /** When the next segment may leave; only pacing looks at it. */
   pacedUntil: Micros = 0;
+  /** Nothing was outstanding when the present burst began. Note: FreeBSD's Nagle asks for that, once a burst (tcp_output). */
+  wasIdle = false;
   /** Since when nothing is outstanding. */
   idleSince: Micros = 0;
   readonly ackDelay = new DelayedAckVariables();

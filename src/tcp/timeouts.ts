@@ -3,6 +3,7 @@ import { type Micros, NEVER } from "../base/time.js";
 import { corkTimeout } from "./cork.js";
 import { awaitsData } from "./defer-accept.js";
 import { EVENT_TROUBLE } from "./event-bits.js";
+import type { Failure } from "./events.js";
 import { synTimeout } from "./fast-open.js";
 import { keepAliveTimeout } from "./keep-alive.js";
 import { lingerTimeout } from "./linger.js";
@@ -96,8 +97,16 @@ function givesUp(tcb: Tcb, now: Micros): boolean {
   }
   const isTired = isSynchronized(tcb.state) && tcb.backoffs >= tcb.config.retransmitLimit;
   if (since < patience(tcb) && !isTired) return false;
-  fail(tcb, tcb.softError ?? "ETIMEDOUT", "R2: no answer to any repetition", now);
+  giveUp(tcb, tcb.softError ?? "ETIMEDOUT", "R2: no answer to any repetition", now);
   return true;
+}
+
+function giveUp(tcb: Tcb, failure: Failure, reason: string, now: Micros): void {
+  if (tcb.config.resetsOnTimeout && tcb.state !== "SYN-SENT") {
+    tcb.pending.rst = true;
+    tcb.pending.rstReason = reason;
+  }
+  fail(tcb, failure, reason, now);
 }
 
 /** RFC 9293 §3.8.6.1: for ever, with growing intervals, as long as the peer answers (MUST-37, SHLD-30). */
@@ -105,7 +114,7 @@ function persistTimeout(tcb: Tcb, now: Micros): void {
   tcb.timers.persist = NEVER;
   // The peer may have been idle for long before: its silence counts from the first probe on.
   if (now - Math.max(tcb.lastReceiveAt, tcb.backoffSince) >= patience(tcb) && tcb.backoffs > 0) {
-    fail(tcb, "ETIMEDOUT", "R2: no answer to any zero-window probe", now);
+    giveUp(tcb, "ETIMEDOUT", "R2: no answer to any zero-window probe", now);
     return;
   }
   if (now - tcb.backoffSince >= windowPatience(tcb)) {

@@ -129,10 +129,18 @@ export function shutdown(tcb: Tcb, now: Micros): void {
     case "CLOSED":
       return;
     case "LISTEN":
-    case "SYN-SENT":
       setState(tcb, "CLOSED", "CLOSE", now);
       return;
+    case "SYN-SENT":
+      // Note: FreeBSD has FIN wait for the handshake here too (tcp_usrclosed), unless the socket goes (tcp_disconnect).
+      if (tcb.config.arrivalRules === "bsd" && !tcb.readerGone) tcb.finQueued = true;
+      else setState(tcb, "CLOSED", "CLOSE", now);
+      return;
     case "SYN-RECEIVED":
+      if (tcb.config.arrivalRules === "bsd" && tcb.readerGone && !tcb.fastOpen.accepted) {
+        setState(tcb, "CLOSED", "CLOSE", now);
+        return;
+      }
       // The RFC sends FIN at once if nothing is queued; waiting for the handshake is its other choice, and always right.
       tcb.finQueued = true;
       return;
@@ -215,7 +223,8 @@ export function setEffectiveMss(tcb: Tcb, peerMss: number): void {
   beginWithSmallMtu(tcb);
   snd.mss = sendMss(tcb);
   tcb.congestion = config.congestion(snd.mss, initialWindow(tcb));
-  if (config.wholeSegmentBuffer) tcb.receiveBufferBytes = wholeSegments(tcb, tcb.receiveBufferBytes);
+  // A SYN-ACK tells the buffer as it is.
+  if (config.wholeSegmentBuffer && !tcb.passive) tcb.receiveBufferBytes = wholeSegments(tcb, tcb.receiveBufferBytes);
 }
 
 /** Timers of a closed or half-open connection never fire. */

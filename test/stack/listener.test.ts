@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { SECOND } from "../../src/base/time.js";
 import type { StackConfig } from "../../src/stack/config.js";
 import type { Listener, ListenOptions } from "../../src/stack/listener.js";
+import { PROFILES } from "../../src/tcp/profiles.js";
 import { parseAddress } from "../../src/wire/address.js";
 import { ACK, FIN, PSH, RST, SYN } from "../../src/wire/tcp-flags.js";
 import { HeldPorts } from "./held-ports.js";
@@ -366,5 +367,38 @@ describe("listener: many peers at once", () => {
     expect(rig.stack.nextTimeout()).toBe(Number.POSITIVE_INFINITY);
     listener.close(rig.now);
     expect(holder.held.size).toBe(0);
+  });
+});
+
+describe("listener as FreeBSD has it", () => {
+  const bsd = { connection: PROFILES.freebsd };
+
+  it("the accept queue takes half as many again; who comes then is reset, but his SYN is answered", () => {
+    const { rig, listener } = listening({ backlog: 2 }, bsd);
+    for (let i = 0; i < 4; i++) expect(ack(rig, only(syn(rig, 4000 + i)))).toEqual([]);
+    expect(listener.acceptQueue).toHaveLength(4);
+    const synAck = only(syn(rig, 5000));
+    expect(only(ack(rig, synAck))).toMatchObject({ flags: "R", seq: (synAck.seq + 1) >>> 0 });
+    expect(listener.counters.acceptQueueOverflows).toBe(1);
+    listener.accept();
+    expect(ack(rig, only(syn(rig, 5001)))).toEqual([]);
+  });
+
+  it("drop_synfin: SYN with FIN begins nothing", () => {
+    const { rig, listener } = listening({}, { connection: { ...PROFILES.freebsd, dropsSynFin: true } });
+    expect(rig.inject({ from: REMOTE, fromPort: 4000, toPort: 80, seq: 7, flags: SYN | FIN })).toEqual([]);
+    expect(listener.counters.synsReceived).toBe(0);
+    expect(only(syn(rig, 4000)).flags).toBe("S.");
+  });
+
+  it("a closed port may keep silent, to a SYN or at all", () => {
+    const stranger = { from: REMOTE, fromPort: 4000, toPort: 81, seq: 7 };
+    const answers = (closedPorts: "reset" | "silent-to-syn" | "silent") => {
+      const { rig } = listening({}, { closedPorts, ownsAddresses: true });
+      return [rig.inject({ ...stranger, flags: SYN }).length, rig.inject({ ...stranger, flags: ACK }).length];
+    };
+    expect(answers("reset")).toEqual([1, 1]);
+    expect(answers("silent-to-syn")).toEqual([0, 1]);
+    expect(answers("silent")).toEqual([0, 0]);
   });
 });

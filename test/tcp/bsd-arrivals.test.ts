@@ -139,7 +139,7 @@ describe.each(WORLDS)("FreeBSD's timers and window, $name", (world) => {
     const h = established();
     h.send(10);
     let sent = 0;
-    while (h.state === "ESTABLISHED") sent += h.nextTimer().length;
+    while (h.state === "ESTABLISHED") sent += h.nextTimer().filter(({ flags }) => flags === "P.").length;
     expect(sent).toBe(12);
     expect(h.conn.failure).toBe("ETIMEDOUT");
   });
@@ -160,6 +160,39 @@ describe.each(WORLDS)("FreeBSD's timers and window, $name", (world) => {
     expect(gaps[0]).toBe(5 * SECOND);
     expect(gaps.at(-1)).toBe(60 * SECOND);
     expect(gaps.toSorted((a, b) => a - b)).toEqual(gaps);
+  });
+
+  test("what a burst begins on an idle connection it may end with less than a segment (SHLD-7)", () => {
+    const h = established({ noDelay: false });
+    expect(texts(h.send(1_500))).toEqual([". 1+1000 ack 1", "P. 1001+500 ack 1"]);
+    expect(h.send(10)).toEqual([]);
+    expect(texts(h.rcv({ flags: "." }))).toEqual(["P. 1501+10 ack 1"]);
+  });
+
+  test("who gives up says so by RST", () => {
+    const h = established({ retransmitLimit: 1 });
+    h.send(10);
+    h.nextTimer();
+    expect(texts(h.nextTimer())).toEqual(["R. 11+0 ack 1"]);
+    expect(h.conn.failure).toBe("ETIMEDOUT");
+  });
+
+  test("an ACK adds two segments at the most in slow start, whether the window was full or not (RFC 3465 §2.3)", () => {
+    const h = established();
+    const before = h.tcb.congestion.cwnd;
+    h.send(4_000);
+    h.rcv({ flags: "." });
+    expect(h.tcb.congestion.cwnd).toBe(before + 2_000);
+  });
+
+  test("FIN waits for the handshake when SYN-SENT is shut down, but not when it is closed", () => {
+    const shut = reach("SYN-SENT", world, PLAIN);
+    expect(shut.shutdown()).toEqual([]);
+    expect(shut.state).toBe("SYN-SENT");
+    expect(texts(shut.rcv({ flags: "S.", seq: 0, ack: 1 }))).toEqual(["F. 1+0 ack 1"]);
+    const closed = reach("SYN-SENT", world, PLAIN);
+    closed.close();
+    expect(closed.state).toBe("CLOSED");
   });
 
   test("half of the largest window that the peer ever had is worth a segment (SHLD-7)", () => {
