@@ -10,6 +10,7 @@ export interface DrillOptions {
   profile: ProfileName | undefined;
   strict: boolean;
   tolerant: boolean;
+  echoes: boolean;
   json: boolean;
   junit: string | undefined;
   keepTrace: string | undefined;
@@ -48,6 +49,11 @@ export function drillOptions(argv: Argv): Argv<DrillOptions> {
       type: "boolean",
       default: false,
       describe: "look past the order of options, padding and the window; what passes only so is told and counted apart",
+    })
+    .option("echoes", {
+      type: "boolean",
+      default: false,
+      describe: "compare what timestamps echo, which packetdrill does not (so does --strict)",
     })
     .option("option", {
       type: "string",

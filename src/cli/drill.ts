@@ -66,11 +66,12 @@ export async function drill(options: DrillOptions): Promise<number> {
       ? options.live
       : await (await import("./run.js")).resolveHost(options.live);
   if (live !== undefined) mayRunLive(live, options.allowRemote);
+  const echoes = options.echoes || strict;
   const jobs = files.map((file, index): DrillJob => {
     return {
       index,
       file,
-      options: { seed, profile, strict, tolerant, options: settings },
+      options: { seed, profile, strict, tolerant, echoes, options: settings },
       wantsPackets: options.keepTrace !== undefined,
       live:
         live === undefined

@@ -10,7 +10,7 @@ import { tcpInfoFields } from "../kernel/tcp-info.js";
 import type { CallEvent, Expression } from "../script/ast.js";
 import { SOCKET_OPTIONS } from "../script/constants.js";
 import { ScriptFailure, UnsupportedError } from "../script/errors.js";
-import type { CallResult, CallWatcher, PendingCall, ScriptCalls } from "../script/host.js";
+import { type CallResult, type CallWatcher, type PendingCall, type ScriptCalls, withDeadline } from "../script/host.js";
 import type { Settings } from "../script/settings.js";
 import { argument, fieldOf, iovecLength, itemsOf, numberOf, optionalNumber } from "../script/values.js";
 import type { LiveWorld } from "./live-world.js";
@@ -37,6 +37,8 @@ interface Descriptor {
   readonly fd: number;
   isNonBlocking: boolean;
   readonly isEpoll: boolean;
+  /** A socket that has neither listened nor connected yet. */
+  isNew: boolean;
 }
 
 /** What sockets get that a script does not ask for. */
@@ -86,11 +88,11 @@ export class LiveCalls implements ScriptCalls {
 
   begin(call: CallEvent): PendingCall {
     const pending = this.#begin(call);
-    return () => {
+    return withDeadline(pending.deadline, () => {
       this.#world.waitedFor = [];
       this.#world.waitedUntil = Number.POSITIVE_INFINITY;
       return pending();
-    };
+    });
   }
 
   #begin(call: CallEvent): PendingCall {
@@ -102,7 +104,9 @@ export class LiveCalls implements ScriptCalls {
       case "bind":
         return this.#on(args, ({ fd }) => this.#withAddress(fd, argument(args, 1), "local", calls.bind));
       case "listen":
-        return this.#on(args, ({ fd }) => {
+        return this.#on(args, (descriptor) => {
+          const { fd } = descriptor;
+          descriptor.isNew = false;
           this.#watcher.listening();
           return calls.listen(fd, numberOf(argument(args, 1)));
         });
@@ -143,7 +147,7 @@ export class LiveCalls implements ScriptCalls {
         return this.#poll(args);
       case "epoll_create":
       case "epoll_create1":
-        return this.#once(() => this.#keep(call, calls.epoll_create1(0), { isNonBlocking: false, isEpoll: true }));
+        return this.#once(() => this.#keep(call, calls.epoll_create1(0), { isNonBlocking: false, isEpoll: true, isNew: false }));
       case "epoll_ctl":
         return this.#once(() => this.#changeEpoll(args));
       case "epoll_wait":
@@ -162,7 +166,6 @@ export class LiveCalls implements ScriptCalls {
     return () => {
       const descriptor = this.#descriptors.get(numberOf(argument(args, 0)));
       if (descriptor === undefined) return { value: -1, errno: "EBADF" };
-      if (!descriptor.isEpoll) this.#current = descriptor.fd;
       return resultOf(action(descriptor));
     };
   }
@@ -172,7 +175,6 @@ export class LiveCalls implements ScriptCalls {
     return () => {
       const descriptor = this.#descriptors.get(numberOf(argument(args, 0)));
       if (descriptor === undefined) return { value: -1, errno: "EBADF" };
-      this.#current = descriptor.fd;
       const result = resultOf(action(descriptor));
       if (result.errno !== "EAGAIN" || descriptor.isNonBlocking || (flags & MSG_DONTWAIT) !== 0) return result;
       this.#world.waitedFor = [{ fd: descriptor.fd, events }];
@@ -197,7 +199,8 @@ export class LiveCalls implements ScriptCalls {
     }
     if (mss > 0) this.#calls.setsockopt(fd, SOL_TCP, TCP_MAXSEG, int32(mss), 4);
     this.#current = fd;
-    return this.#keep(call, fd, { isNonBlocking: (bits & O_NONBLOCK) !== 0, isEpoll: false });
+    this.#watcher.opened();
+    return this.#keep(call, fd, { isNonBlocking: (bits & O_NONBLOCK) !== 0, isEpoll: false, isNew: true });
   }
 
   /** Gives the kernel's descriptor the script's number. */
@@ -232,19 +235,26 @@ export class LiveCalls implements ScriptCalls {
     return this.#waiting(call.args, 0, POLLIN, ({ fd }) => {
       const accepted = this.#calls.accept4(fd, null, null, flags | O_NONBLOCK);
       if (accepted >= 0) this.#current = accepted;
-      return this.#keep(call, accepted, { isNonBlocking: (flags & O_NONBLOCK) !== 0, isEpoll: false });
+      return this.#keep(call, accepted, { isNonBlocking: (flags & O_NONBLOCK) !== 0, isEpoll: false, isNew: false });
     });
   }
 
   #connect(args: readonly Expression[]): PendingCall {
     let hasBegun = false;
-    return this.#waiting(args, 0, POLLOUT, ({ fd, isNonBlocking }) => {
+    return this.#waiting(args, 0, POLLOUT, (descriptor) => {
+      const { fd, isNonBlocking } = descriptor;
       if (hasBegun) return this.#outcome(fd);
-      this.#watcher.connecting();
+      this.#connecting(descriptor);
       const result = this.#withAddress(fd, argument(args, 1), "remote", this.#calls.connect);
       hasBegun = true;
       return resultOf(result).errno === "EINPROGRESS" && !isNonBlocking ? AGAIN : result;
     });
+  }
+
+  /** The script's packets are those of a socket that connects for the first time. */
+  #connecting(descriptor: Descriptor): void {
+    if (descriptor.isNew) this.#watcher.connecting();
+    descriptor.isNew = false;
   }
 
   /** What became of a connection that was being opened. */
@@ -277,11 +287,12 @@ export class LiveCalls implements ScriptCalls {
     if (text.kind === "text") data.set(utf8Encode(text.value).subarray(0, size));
     let taken = 0;
     let hasOpened = false;
-    return this.#waiting(args, flags, POLLOUT, ({ fd, isNonBlocking }) => {
+    return this.#waiting(args, flags, POLLOUT, (descriptor) => {
+      const { fd, isNonBlocking } = descriptor;
       const isFastOpen = (flags & MSG_FASTOPEN) !== 0 && !hasOpened;
       if (isFastOpen) {
         hasOpened = true;
-        this.#watcher.connecting();
+        this.#connecting(descriptor);
         const result = this.#withAddress(fd, { kind: "any" }, "remote", (socket, address, length) =>
           this.#calls.sendto(socket, data, size, flags | MSG_NOSIGNAL, address, length),
         );
@@ -359,7 +370,7 @@ export class LiveCalls implements ScriptCalls {
     }));
     const timeoutMs = numberOf(argument(args, 2));
     const begun = this.#world.now;
-    return () => {
+    return withDeadline(timeoutMs < 0 ? undefined : begun + timeoutMs * 1000, () => {
       const requests = watched.map(
         ({ number, events }): PollRequest => ({ fd: this.#descriptors.get(number)?.fd ?? 0x7fff_ffff, events }),
       );
@@ -378,7 +389,7 @@ export class LiveCalls implements ScriptCalls {
           throw new ScriptFailure(`poll: revents of ${number}`, hex(numberOf(wanted)), hex(found));
       }
       return resultOf(ready);
-    };
+    });
   }
 
   #changeEpoll(args: readonly Expression[]): number {
@@ -395,7 +406,7 @@ export class LiveCalls implements ScriptCalls {
     const most = numberOf(argument(args, 2));
     const timeoutMs = numberOf(argument(args, 3));
     const begun = this.#world.now;
-    return () => {
+    return withDeadline(timeoutMs < 0 ? undefined : begun + timeoutMs * 1000, () => {
       const epoll = this.#descriptors.get(numberOf(argument(args, 0)));
       if (epoll === undefined) return { value: -1, errno: "EBADF" };
       const bytes = new Uint8Array(EPOLL_EVENT_BYTES * Math.max(1, most));
@@ -414,7 +425,7 @@ export class LiveCalls implements ScriptCalls {
           throw new ScriptFailure("epoll_wait: events", hex(numberOf(expected)), hex(events));
       }
       return resultOf(ready);
-    };
+    });
   }
 }
 

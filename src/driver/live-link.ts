@@ -17,7 +17,7 @@ import type { Route } from "../kernel/route.js";
 import { addressBytes, sockaddrOf } from "../kernel/sockaddr.js";
 import type { SystemCalls } from "../kernel/system-calls.js";
 import { UnsupportedError } from "../script/errors.js";
-import { portsOf } from "../script/match.js";
+import { factsOf } from "../script/match.js";
 import type { LiveWire } from "./live-world.js";
 
 const IPPROTO_RAW = 255;
@@ -62,7 +62,7 @@ export function openLiveLink({ kernel, own, route }: LinkRequest, calls: SystemC
     },
     send(bytes) {
       if (tellsPathMtu(bytes)) throw new UnsupportedError(`ICMP that lowers the path MTU of all at ${kernel}`);
-      const source = portsOf(bytes)?.local;
+      const source = factsOf(bytes)?.localPort;
       if (source !== undefined) this.openPort(source);
       const sent = calls.sendto(raw, bytes, bytes.length, 0, target, target.length);
       if (sent < 0) throw new LibcError("sendto", -sent, `of ${bytes.length} bytes to ${kernel}`);
@@ -72,7 +72,7 @@ export function openLiveLink({ kernel, own, route }: LinkRequest, calls: SystemC
         const length = calls.recvfrom(watch, buffer, buffer.length, 0, null, null);
         if (length <= 0) return undefined;
         const bytes = buffer.subarray(0, length);
-        if (isFrom(kernelBytes, bytes) && held.has(portsOf(bytes)?.remote ?? -1)) return bytes.slice();
+        if (isFrom(kernelBytes, bytes) && held.has(factsOf(bytes)?.remotePort ?? -1)) return bytes.slice();
       }
     },
     close: closeAll,

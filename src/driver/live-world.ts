@@ -20,8 +20,6 @@ export interface LiveWire {
 }
 
 const POLLIN = 1;
-/** The kernel's timer wheel rounds up by one eighth at most (kernel/time/timer.c). */
-const TIMER_WHEEL_SLACK = 1 / 8;
 /** Other threads may have the processor. */
 const TOLERANCE: Micros = 10_000;
 /** The thread wakes this often, so that the process can end it. */
@@ -30,7 +28,6 @@ const LONGEST_WAIT: Micros = 50_000;
 export class LiveWorld implements ScriptWorld {
   readonly sent: PassedPacket[] = [];
   readonly passed: PassedPacket[] = [];
-  readonly timerSlack = TIMER_WHEEL_SLACK;
   readonly toleranceUs = TOLERANCE;
   /** Descriptors that a call waits for; what is ready there is worth a look. */
   waitedFor: readonly PollRequest[] = [];

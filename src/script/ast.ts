@@ -47,10 +47,18 @@ export function scriptDuration({ events }: Script): Micros {
 export type Action =
   | { readonly kind: "packet"; readonly packet: PacketEvent }
   | { readonly kind: "icmp"; readonly icmp: IcmpEvent }
+  | { readonly kind: "udp"; readonly udp: UdpEvent }
   | { readonly kind: "call"; readonly call: CallEvent }
   | { readonly kind: "command"; readonly command: string }
   | { readonly kind: "code"; readonly code: string }
   | { readonly kind: "unsupported"; readonly feature: string };
+
+/** Of a packet; undefined for what is none. */
+export function directionOf(action: Action): PacketDirection | undefined {
+  if (action.kind === "packet") return action.packet.direction;
+  if (action.kind === "icmp") return action.icmp.direction;
+  return action.kind === "udp" ? action.udp.direction : undefined;
+}
 
 /** "in": `<`, the script sends it; "out": `>`, the stack must. */
 export type PacketDirection = "in" | "out";
@@ -67,6 +75,8 @@ export interface IpMarks {
 export interface PacketEvent {
   readonly direction: PacketDirection;
   readonly ip: IpMarks;
+  /** Where the script names them; 0 leaves a port to the connection. */
+  readonly ports?: { readonly source: number; readonly destination: number };
   /** Control bits. */
   readonly flags: number;
   readonly seq: number;
@@ -82,13 +92,29 @@ export interface PacketEvent {
 /** An option as it stands in the script; of timestamps a side may be left out. */
 export type PacketOption = TcpOption | { readonly kind: "ts"; readonly val: number | null; readonly ecr: number | null };
 
+export interface UdpEvent {
+  readonly direction: PacketDirection;
+  readonly ip: IpMarks;
+  readonly ports?: { readonly source: number; readonly destination: number };
+  /** Bytes of payload. */
+  readonly length: number;
+}
+
 export interface IcmpEvent {
   readonly direction: PacketDirection;
   readonly ip: IpMarks;
-  readonly type: number;
-  readonly code: number;
+  /** Names: what they stand for depends on the family (`icmp-names.ts`). No code is "". */
+  readonly type: string;
+  readonly code: string;
   readonly mtu: number | null;
-  /** The quoted segment: sequence number and length of its payload. */
+  /** Of an echo. */
+  readonly id: number;
+  readonly quoted: IcmpQuote;
+}
+
+/** What an ICMP error quotes: the sequence number of TCP, and the bytes of payload. "raw" quotes nothing. */
+export interface IcmpQuote {
+  readonly protocol: "tcp" | "udp" | "raw";
   readonly seq: number;
   readonly length: number;
 }

@@ -10,13 +10,15 @@ import type { IpAddress } from "../wire/address.js";
 import type { CallEvent, Expression } from "./ast.js";
 import { CONSTANTS, SOCKET_OPTIONS } from "./constants.js";
 import { ScriptFailure, UnsupportedError } from "./errors.js";
-import type { CallResult, CallWatcher, PendingCall, ScriptCalls } from "./host.js";
+import { type CallResult, type CallWatcher, type PendingCall, type ScriptCalls, withDeadline } from "./host.js";
 import { argument, fieldOf, iovecLength, itemsOf, numberOf, optionalNumber } from "./values.js";
 import type { VirtualWorld } from "./virtual-world.js";
 
 interface Descriptor {
   readonly socket: StackSocket;
   isNonBlocking: boolean;
+  /** It has neither listened nor connected yet. */
+  isNew: boolean;
 }
 
 interface Epoll {
@@ -36,8 +38,8 @@ const DONTWAIT = 0x40;
 const FASTOPEN = 0x2000_0000;
 
 export class Calls implements ScriptCalls {
-  /** The socket that a call last spoke of: whose tcp_info code asks for. */
-  current: StackSocket | undefined;
+  /** The socket that was made last: whose tcp_info code asks for. */
+  #current: StackSocket | undefined;
   readonly #world: VirtualWorld;
   readonly #ends: Ends;
   readonly #host: SocketHost;
@@ -53,11 +55,11 @@ export class Calls implements ScriptCalls {
   }
 
   info(): Readonly<Record<string, number>> | undefined {
-    return this.current?.info(this.#world.now) as Readonly<Record<string, number>> | undefined;
+    return this.#current?.info(this.#world.now) as Readonly<Record<string, number>> | undefined;
   }
 
   localPort(): number | undefined {
-    return this.current?.getsockname().port;
+    return this.#current?.getsockname().port;
   }
 
   /** Begins a call. Throws UnsupportedError, and ScriptFailure where what it hands back is not what the script says. */
@@ -69,8 +71,9 @@ export class Calls implements ScriptCalls {
       case "bind":
         return this.#on(args, ({ socket }) => socket.bind(this.#ends.local, this.#ends.localPort));
       case "listen":
-        return this.#on(args, ({ socket }) => {
-          socket.listen(numberOf(argument(args, 1)));
+        return this.#on(args, (descriptor) => {
+          descriptor.socket.listen(numberOf(argument(args, 1)));
+          descriptor.isNew = false;
           this.#watcher.listening();
         });
       case "accept":
@@ -132,8 +135,9 @@ export class Calls implements ScriptCalls {
     const number = protocol === undefined || protocol.kind === "any" ? 6 : numberOf(protocol);
     if (number !== 6 && number !== 0) throw new UnsupportedError(number === 262 ? "MPTCP" : `protocol ${number}`);
     const socket = new StackSocket(this.#host, family);
-    this.current = socket;
-    return this.#number(call, { socket, isNonBlocking: (bits & NONBLOCK) !== 0 });
+    this.#current = socket;
+    this.#watcher.opened();
+    return this.#number(call, { socket, isNonBlocking: (bits & NONBLOCK) !== 0, isNew: true });
   }
 
   /** The descriptor that the script says; the lowest that is free if it says none. */
@@ -158,7 +162,6 @@ export class Calls implements ScriptCalls {
   #on(args: readonly Expression[], action: (descriptor: Descriptor) => number | void): PendingCall {
     return once(() => {
       const descriptor = this.#find(argument(args, 0));
-      this.current = descriptor.socket;
       return action(descriptor) ?? 0;
     });
   }
@@ -168,7 +171,6 @@ export class Calls implements ScriptCalls {
     return () => {
       try {
         const descriptor = this.#find(argument(args, 0));
-        this.current = descriptor.socket;
         try {
           return { value: action(descriptor), errno: "" };
         } catch (error) {
@@ -186,27 +188,32 @@ export class Calls implements ScriptCalls {
     const flags = call.name === "accept4" ? numberOf(argument(call.args, 3)) : 0;
     return this.#waiting(call.args, 0, ({ socket }) => {
       const accepted = socket.accept(this.#world.now);
-      this.current = accepted;
-      return this.#number(call, { socket: accepted, isNonBlocking: (flags & NONBLOCK) !== 0 });
+      this.#current = accepted;
+      return this.#number(call, { socket: accepted, isNonBlocking: (flags & NONBLOCK) !== 0, isNew: false });
     });
   }
 
   #connect(args: readonly Expression[]): PendingCall {
-    let hasBegun = false;
-    return this.#waiting(args, 0, ({ socket, isNonBlocking }) => {
-      if (!hasBegun) this.#watcher.connecting();
+    return this.#waiting(args, 0, (descriptor) => {
+      const { socket, isNonBlocking } = descriptor;
+      this.#connecting(descriptor);
       try {
         socket.connect(this.#ends.remote, this.#ends.remotePort, this.#world.now);
       } catch (error) {
         const isUnderWay = error instanceof RawTcpError && error.code === "EINPROGRESS";
         if (isUnderWay && !isNonBlocking) {
-          hasBegun = true;
           throw new RawTcpError("EAGAIN", "connect: under way");
         }
         throw error;
       }
       return 0;
     });
+  }
+
+  /** The script's packets are those of a socket that connects for the first time. */
+  #connecting(descriptor: Descriptor): void {
+    if (descriptor.isNew) this.#watcher.connecting();
+    descriptor.isNew = false;
   }
 
   #receive(args: readonly Expression[], size: number, flags: number): PendingCall {
@@ -237,10 +244,11 @@ export class Calls implements ScriptCalls {
     let taken = 0;
     const isFastOpen = (flags & FASTOPEN) !== 0;
     let hasBegun = false;
-    return this.#waiting(args, flags, ({ socket, isNonBlocking }) => {
+    return this.#waiting(args, flags, (descriptor) => {
+      const { socket, isNonBlocking } = descriptor;
       if (isFastOpen && !hasBegun) {
         hasBegun = true;
-        this.#watcher.connecting();
+        this.#connecting(descriptor);
         try {
           taken = socket.sendto(data, flags, this.#ends.remote, this.#ends.remotePort, this.#world.now);
         } catch (error) {
@@ -337,7 +345,7 @@ export class Calls implements ScriptCalls {
     const watched = itemsOf(argument(args, 0));
     const timeoutMs = numberOf(argument(args, 2));
     const begun = this.#world.now;
-    return () => {
+    return withDeadline(timeoutMs < 0 ? undefined : begun + timeoutMs * 1000, () => {
       let ready = 0;
       const found: string[] = [];
       for (const item of watched) {
@@ -353,7 +361,7 @@ export class Calls implements ScriptCalls {
       if (ready === 0 && !isOver) return undefined;
       if (found.length > 0) throw new ScriptFailure(`poll: ${found.join("; ")}`);
       return { value: ready, errno: "" };
-    };
+    });
   }
 
   #createEpoll(call: CallEvent): number {
@@ -384,7 +392,7 @@ export class Calls implements ScriptCalls {
     const most = numberOf(argument(args, 2));
     const timeoutMs = numberOf(argument(args, 3));
     const begun = this.#world.now;
-    return () => {
+    return withDeadline(timeoutMs < 0 ? undefined : begun + timeoutMs * 1000, () => {
       const epoll = this.#epolls.get(numberOf(argument(args, 0)));
       if (epoll === undefined) return { value: -1, errno: "EBADF" };
       const found: { events: number; data: Expression | undefined }[] = [];
@@ -407,7 +415,7 @@ export class Calls implements ScriptCalls {
           throw new ScriptFailure("epoll_wait", `events 0x${numberOf(expected).toString(16)}`, `events 0x${events.toString(16)}`);
       }
       return { value: found.length, errno: "" };
-    };
+    });
   }
 }
 

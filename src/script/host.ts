@@ -26,8 +26,6 @@ export interface ScriptWorld {
   readonly passed: readonly PassedPacket[];
   /** Segments may come joined, as with segmentation offload. */
   readonly joinsSegments: boolean;
-  /** How late a timer may be, as a share of its time. */
-  readonly timerSlack: number;
   /** How far from its time a packet may come if the script does not say. */
   readonly toleranceUs: Micros;
   /** The script's end will use this port. */
@@ -49,7 +47,16 @@ export interface CallResult {
 }
 
 /** A call under way: undefined as long as it waits. */
-export type PendingCall = () => CallResult | undefined;
+export interface PendingCall {
+  (): CallResult | undefined;
+  /** When it is to be asked again though nothing has happened: its time is up. */
+  readonly deadline?: Micros;
+}
+
+/** A call that gives up at `deadline`. */
+export function withDeadline(deadline: Micros | undefined, call: () => CallResult | undefined): PendingCall {
+  return deadline === undefined ? call : Object.assign(call, { deadline });
+}
 
 /** The system calls. */
 export interface ScriptCalls {
@@ -63,6 +70,8 @@ export interface ScriptCalls {
 
 /** Told of what decides whose packets come next. */
 export interface CallWatcher {
+  /** There is a new socket. */
+  opened(): void;
   listening(): void;
   connecting(): void;
 }

@@ -1,18 +1,41 @@
 /** Whether a packet that the stack has sent is the one that the script expects. */
 import { seqAdd, seqDiff } from "../base/seq.js";
 import type { Micros } from "../base/time.js";
+import { getU32 } from "../wire/bytes.js";
 import { IpPacket, parseIpPacket } from "../wire/ip-packet.js";
 import { parseSegment, Segment } from "../wire/segment.js";
-import { ACK, formatFlags, PSH } from "../wire/tcp-flags.js";
+import { ACK, AE, CWR, ECE, formatFlags, PSH, RST, SYN, URG } from "../wire/tcp-flags.js";
 import { decodeTcpOptions, encodeTcpOptions, formatTcpOptions, type TcpOption } from "../wire/tcp-options.js";
 import type { IpMarks, PacketEvent, PacketOption } from "./ast.js";
 
-/** How the numbers of the script lie to those of the wire. */
+/**
+ * How the numbers of the script lie to those of the wire. As tcpdump prints them: in segments with SYN the script's numbers are absolute,
+ * in all others they count from the first SYN of their side. The peer's initial number is the script's own, ours is chosen by the stack.
+ */
 export interface Numbers {
-  /** Added to a sequence number of ours in the script it gives that of the wire. */
-  ourOffset: number;
-  /** The same for our timestamps, once one was seen; null before. */
+  /** Our initial sequence number on the wire; 0 before it is known. */
+  ourIsn: number;
+  /** The same as the script's SYN has it. */
+  scriptIsn: number;
+  /** The peer's initial sequence number, in the script and on the wire. */
+  peerIsn: number;
+  /** Added to a timestamp of ours in the script it gives that of the wire; null before one was seen. */
   stampOffset: number | null;
+}
+
+/** Numbers of a connection of which nothing was seen. */
+export function unknownNumbers(): Numbers {
+  return { ourIsn: 0, scriptIsn: 0, peerIsn: 0, stampOffset: null };
+}
+
+/** Added to a number of ours in the script (a sequence number out; an acknowledgment or SACK in) it gives that of the wire. */
+export function ourOffset({ ourIsn, scriptIsn }: Numbers, flags: number): number {
+  return (flags & SYN) !== 0 ? (ourIsn - scriptIsn) >>> 0 : ourIsn;
+}
+
+/** The same for numbers of the peer. */
+export function peerOffset({ peerIsn }: Numbers, flags: number): number {
+  return (flags & SYN) !== 0 ? 0 : peerIsn;
 }
 
 /** A segment of ours in the script's numbers. */
@@ -26,12 +49,16 @@ export interface SeenSegment {
   readonly urgent: number;
   readonly tos: number;
   readonly ttl: number;
+  /** Of IPv6. */
+  readonly flowLabel: number;
   readonly options: readonly TcpOption[];
 }
 
 export interface MatchOptions {
   /** Ignores the order of options, padding and the window. */
   readonly tolerant: boolean;
+  /** Compares what timestamps echo, which packetdrill does not. */
+  readonly echoes: boolean;
 }
 
 const packet = new IpPacket();
@@ -44,17 +71,20 @@ export function seeSegment(bytes: Uint8Array, at: Micros, numbers: Numbers): See
   if (parseSegment(segment, bytes, packet.payloadOffset, packet.payloadLength) !== "") return undefined;
   const from = packet.payloadOffset + 20;
   const { options, trailing } = decodeTcpOptions(bytes, from, segment.payloadOffset - from);
+  const { flags } = segment;
+  const peers = peerOffset(numbers, flags);
   return {
     at,
-    flags: segment.flags,
-    seq: seqAdd(segment.seq, -numbers.ourOffset),
+    flags,
+    seq: seqAdd(segment.seq, -ourOffset(numbers, flags)),
     length: segment.payloadLength,
-    ack: segment.ack,
+    ack: (flags & ACK) !== 0 ? seqAdd(segment.ack, -peers) : segment.ack,
     window: segment.wnd,
     urgent: segment.up,
     tos: packet.tos,
     ttl: packet.ttl,
-    options: [...options.map((option) => toScript(option, numbers)), ...padding(options, trailing)],
+    flowLabel: (bytes[0] ?? 0) >> 4 === 6 ? getU32(bytes, 0) & 0xf_ffff : 0,
+    options: [...options.map((option) => toScript(option, numbers, peers)), ...padding(options, trailing)],
   };
 }
 
@@ -64,22 +94,32 @@ function padding(options: readonly TcpOption[], trailing: Uint8Array): TcpOption
   return Array.from(trailing, () => ({ kind: "eol" }) as const);
 }
 
-/** Ports of a packet, ours first. */
-export function portsOf(
-  bytes: Uint8Array,
-): { readonly local: number; readonly remote: number; readonly seq: number; readonly flags: number } | undefined {
-  if (parseIpPacket(packet, bytes, 0, bytes.length, false) !== "" || packet.protocol !== 6) return undefined;
-  if (parseSegment(segment, bytes, packet.payloadOffset, packet.payloadLength) !== "") return undefined;
-  return { local: segment.sourcePort, remote: segment.destinationPort, seq: segment.seq, flags: segment.flags };
+/** What identifies a segment of ours, with its numbers of the wire. */
+export interface SegmentFacts {
+  readonly localPort: number;
+  readonly remotePort: number;
+  readonly seq: number;
+  readonly flags: number;
 }
 
-function toScript(option: TcpOption, { stampOffset }: Numbers): TcpOption {
-  if (option.kind !== "timestamps") return option;
-  return { ...option, tsVal: seqAdd(option.tsVal, -(stampOffset ?? 0)) };
+/** Undefined when it is no TCP segment. */
+export function factsOf(bytes: Uint8Array): SegmentFacts | undefined {
+  if (parseIpPacket(packet, bytes, 0, bytes.length, false) !== "" || packet.protocol !== 6) return undefined;
+  if (parseSegment(segment, bytes, packet.payloadOffset, packet.payloadLength) !== "") return undefined;
+  return { localPort: segment.sourcePort, remotePort: segment.destinationPort, seq: segment.seq, flags: segment.flags };
+}
+
+function toScript(option: TcpOption, { stampOffset }: Numbers, peers: number): TcpOption {
+  if (option.kind === "timestamps") return { ...option, tsVal: seqAdd(option.tsVal, -(stampOffset ?? 0)) };
+  return option.kind === "sack" ? shifted(option, -peers) : option;
+}
+
+function shifted(option: TcpOption & { readonly kind: "sack" }, by: number): TcpOption {
+  return { kind: "sack", blocks: option.blocks.map(({ left, right }) => ({ left: seqAdd(left, by), right: seqAdd(right, by) })) };
 }
 
 /** Options of the script for the wire: what we acknowledge and echo is in our numbers. */
-export function toWire(option: PacketOption, numbers: Numbers): TcpOption {
+export function toWire(option: PacketOption, numbers: Numbers, flags: number): TcpOption {
   switch (option.kind) {
     case "ts": {
       const ecr = option.ecr ?? 0;
@@ -90,26 +130,34 @@ export function toWire(option: PacketOption, numbers: Numbers): TcpOption {
       };
     }
     case "sack":
-      return {
-        kind: "sack",
-        blocks: option.blocks.map(({ left, right }) => ({
-          left: seqAdd(left, numbers.ourOffset),
-          right: seqAdd(right, numbers.ourOffset),
-        })),
-      };
+      return shifted(option, ourOffset(numbers, flags));
     default:
       return option;
   }
 }
 
+/** What must be the same in segments that are joined: CWR, FIN and PSH may differ. */
+const JOINED = SYN | RST | ACK | URG | ECE | AE;
+
 /**
- * Joins segments that follow one another into one, as an adapter with segmentation offload would hand them out together; undefined when
- * they do not belong together.
+ * Joins segments that follow one another, as an adapter with segmentation offload would hand them out together; undefined when they do
+ * not belong together. All but the last have the same length; the header is that of the last, with the CWR of the first.
  */
-export function joined(first: SeenSegment, second: SeenSegment): SeenSegment | undefined {
-  if (first.length === 0 || second.length === 0) return undefined;
-  if (second.seq !== seqAdd(first.seq, first.length) || (first.flags & 7) !== 0 || second.ack !== first.ack) return undefined;
-  return { ...first, flags: first.flags | second.flags, length: first.length + second.length };
+export function joined(first: SeenSegment, second: SeenSegment, previousLength: number, wanted: number): SeenSegment | undefined {
+  const length = first.length + second.length;
+  const isSame =
+    second.seq === seqAdd(first.seq, first.length) &&
+    (first.flags & JOINED) === (second.flags & JOINED) &&
+    second.ack === first.ack &&
+    second.window === first.window &&
+    second.urgent === first.urgent &&
+    optionBytes(second.options) === optionBytes(first.options);
+  if (!isSame || length > wanted || (length < wanted && second.length !== previousLength)) return undefined;
+  return { ...second, at: first.at, seq: first.seq, length, flags: (second.flags & ~CWR) | (first.flags & CWR) };
+}
+
+function optionBytes(options: readonly TcpOption[]): number {
+  return encodeTcpOptions(options).length;
 }
 
 /** What is wrong with a segment, in a few words; "" when it is the one. */
@@ -119,12 +167,10 @@ export function mismatch(expected: PacketEvent, seen: SeenSegment, options: Matc
   if (seen.seq !== expected.seq)
     return `sequence number is ${seen.seq}, expected ${expected.seq} (off by ${seqDiff(seen.seq, expected.seq)})`;
   if (seen.length !== expected.length) return `length is ${seen.length}, expected ${expected.length}`;
-  if (expected.ack !== null && (expected.flags & ACK) !== 0 && seen.ack !== expected.ack)
-    return `acknowledgment number is ${seen.ack}, expected ${expected.ack}`;
+  if (seen.ack !== (expected.ack ?? 0)) return `acknowledgment number is ${seen.ack}, expected ${expected.ack ?? 0}`;
   if (expected.window !== null && !options.tolerant && seen.window !== expected.window)
     return `window is ${seen.window}, expected ${expected.window}`;
-  if (expected.urgent !== null && seen.urgent !== expected.urgent)
-    return `urgent pointer is ${seen.urgent}, expected ${expected.urgent}`;
+  if (seen.urgent !== (expected.urgent ?? 0)) return `urgent pointer is ${seen.urgent}, expected ${expected.urgent ?? 0}`;
   return markMismatch(expected.ip, seen) || optionMismatch(expected.options, seen, options);
 }
 
@@ -141,7 +187,8 @@ function markMismatch(marks: IpMarks, seen: SeenSegment): string {
   return "";
 }
 
-function optionMismatch(expected: readonly PacketOption[] | null, seen: SeenSegment, { tolerant }: MatchOptions): string {
+function optionMismatch(expected: readonly PacketOption[] | null, seen: SeenSegment, options: MatchOptions): string {
+  const { tolerant, echoes } = options;
   if (expected === null) return "";
   const wanted = tolerant ? withoutPadding(expected) : expected;
   const found = tolerant ? withoutPadding(seen.options) : seen.options;
@@ -150,9 +197,9 @@ function optionMismatch(expected: readonly PacketOption[] | null, seen: SeenSegm
   if (wanted.length !== found.length) return differ;
   const left = [...found];
   for (const option of wanted) {
-    const at = tolerant ? left.findIndex((candidate) => isSame(option, candidate as TcpOption)) : 0;
+    const at = tolerant ? left.findIndex((candidate) => isSame(option, candidate as TcpOption, echoes)) : 0;
     const candidate = left[at] as TcpOption | undefined;
-    if (candidate === undefined || !isSame(option, candidate)) return differ;
+    if (candidate === undefined || !isSame(option, candidate, echoes)) return differ;
     left.splice(at, 1);
   }
   return "";
@@ -162,11 +209,11 @@ function withoutPadding<T extends PacketOption>(options: readonly T[]): T[] {
   return options.filter(({ kind }) => kind !== "nop" && kind !== "eol");
 }
 
-function isSame(expected: PacketOption, seen: TcpOption): boolean {
+function isSame(expected: PacketOption, seen: TcpOption, echoes: boolean): boolean {
   if (expected.kind === "ts") {
     if (seen.kind !== "timestamps") return false;
     // What our own value says of the time is checked with the time, where the script asks for it (--tcp_ts_tick_usecs).
-    return expected.ecr === null || expected.ecr === seen.tsEcr;
+    return !echoes || expected.ecr === null || expected.ecr === seen.tsEcr;
   }
   const [a, b] = [encodeTcpOptions([expected]), encodeTcpOptions([seen])];
   return a.length === b.length && a.every((byte, i) => byte === b[i]);

@@ -1,7 +1,7 @@
 /** Packets as scripts write them: `< S 0:0(0) win 32792 <mss 1460,sackOK>`, `> [ect0] P. 1:1001(1000) ack 1`, `< icmp unreachable …`. */
 import { parseHex } from "../wire/bytes.js";
 import { ACK, AE, CWR, ECE, FIN, PSH, RST, SYN, URG } from "../wire/tcp-flags.js";
-import type { Action, IpMarks, PacketDirection, PacketOption } from "./ast.js";
+import type { Action, IcmpQuote, IpMarks, PacketDirection, PacketEvent, PacketOption } from "./ast.js";
 import type { Scanner } from "./scanner.js";
 
 export function isPacketStart(scanner: Scanner): boolean {
@@ -13,36 +13,38 @@ export function parsePacket(scanner: Scanner): Action {
   const direction: PacketDirection = scanner.expect(/[<>]/y, '"<" or ">"')[0] === "<" ? "in" : "out";
   const ip = readMarks(scanner);
   if (scanner.looksAt(/icmp\b/y)) return readIcmp(scanner, direction, ip);
-  const other = scanner.accept(/(udp|sctp|gre|mpls|ipv4|ipv6)\b[^\n]*/y);
+  if (scanner.looksAt(/udp\b/y)) return readUdp(scanner, direction, ip);
+  const other = scanner.accept(/(sctp|gre|GREv0|mpls|ipv4|ipv6|raw|psp)\b[^\n]*/y);
   if (other !== undefined) return { kind: "unsupported", feature: `${other[1]} packets` };
   return readTcp(scanner, direction, ip);
 }
 
 const ECN_MARKS = { noecn: 0, ect1: 1, ect0: 2, ce: 3, ect01: "ect01" } as const;
 
+/** `[ect0]`, `(tos 0x10)`, `(ttl 5)`, `(tos 0x10, flowlabel 0x1)`: either bracket, and several of them. */
 function readMarks(scanner: Scanner): IpMarks {
   let marks: IpMarks = {};
-  for (;;) {
-    const ecn = scanner.accept(/\[(noecn|ect01|ect0|ect1|ce)\]/y)?.[1] as keyof typeof ECN_MARKS | undefined;
-    if (ecn !== undefined) {
-      marks = { ...marks, ecn: ECN_MARKS[ecn] };
-      continue;
-    }
-    if (!scanner.looksAt(/\((?:tos|tclass|ttl|hlim|flowlabel)\b/y)) return marks;
-    scanner.expect(/\(/y, '"("');
+  while (scanner.looksAt(/[[(]\s*(?:noecn|ect01|ect0|ect1|ce|tos|tclass|ttl|hlim|flowlabel)\b/y)) {
+    const end = scanner.expect(/[[(]/y, '"[" or "("')[0] === "[" ? /\]/y : /\)/y;
     for (;;) {
-      const [, name, value] = scanner.expect(
-        /(tos|tclass|ttl|hlim|flowlabel)\s+(0x[\da-fA-F]+|\d+)/y,
-        "tos, ttl, hlim or flowlabel",
-      );
-      const number = Number(value);
-      if (name === "tos" || name === "tclass") marks = { ...marks, tos: number };
-      else if (name === "flowlabel") marks = { ...marks, flowLabel: number };
-      else marks = { ...marks, ttl: number };
-      if (scanner.accept(/\)/y) !== undefined) break;
-      scanner.expect(/,/y, '"," or ")"');
+      marks = { ...marks, ...readMark(scanner) };
+      if (scanner.accept(end) !== undefined) break;
+      scanner.expect(/,/y, '"," or the closing bracket');
     }
   }
+  return marks;
+}
+
+function readMark(scanner: Scanner): IpMarks {
+  const ecn = scanner.accept(/(noecn|ect01|ect0|ect1|ce)\b/y)?.[1] as keyof typeof ECN_MARKS | undefined;
+  if (ecn !== undefined) return { ecn: ECN_MARKS[ecn] };
+  const [, name, value] = scanner.expect(
+    /(tos|tclass|ttl|hlim|flowlabel)\s+(0x[\da-fA-F]+|\d+)/y,
+    "tos, ttl, hlim, flowlabel or a mark of ECN",
+  );
+  const number = Number(value);
+  if (name === "tos" || name === "tclass") return { tos: number };
+  return name === "flowlabel" ? { flowLabel: number } : { ttl: number };
 }
 
 const FLAGS: Readonly<Record<string, number>> = {
@@ -57,7 +59,22 @@ const FLAGS: Readonly<Record<string, number>> = {
   A: AE,
 };
 
+/** `1234 > 80`: ports that are not those of the connection. */
+function readPorts(scanner: Scanner): PacketEvent["ports"] {
+  const ports = scanner.accept(/(\d+)\s*>\s*(\d+)(?=\s|\()/y);
+  return ports === undefined ? undefined : { source: Number(ports[1]), destination: Number(ports[2]) };
+}
+
+/** `udp (1000)`. */
+function readUdp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Action {
+  scanner.expect(/udp/y, "udp");
+  const ports = readPorts(scanner);
+  const [, length] = scanner.expect(/\(\s*(\d+)\s*\)/y, "the length of the payload, such as (1000)");
+  return { kind: "udp", udp: { direction, ip, ...(ports === undefined ? {} : { ports }), length: Number(length) } };
+}
+
 function readTcp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Action {
+  const ports = readPorts(scanner);
   const [letters] = scanner.expect(/[FSRPUEWA.\d,]+(?=\s|$)|-(?=\s|$)/y, "flags, such as S, S., P. or - for none");
   let flags = 0;
   for (const letter of letters) {
@@ -78,28 +95,35 @@ function readTcp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Act
   const ack = scanner.accept(/ack\s+(\d+)/y)?.[1];
   const window = scanner.accept(/win\s+(\d+)/y)?.[1];
   const urgent = scanner.accept(/urg\s+(\d+)/y)?.[1];
+  const options = readOptions(scanner);
+  if (typeof options === "string") return { kind: "unsupported", feature: `the TCP option ${options}` };
+  if (scanner.accept(/\{[^}]*\}/y) !== undefined) return { kind: "unsupported", feature: "mutated packets" };
   return {
     kind: "packet",
     packet: {
       direction,
       ip,
+      ...(ports === undefined ? {} : { ports }),
       flags,
       seq: seq >>> 0,
       length,
       ack: ack === undefined ? null : Number(ack) >>> 0,
       window: window === undefined ? null : Number(window),
       urgent: urgent === undefined ? null : Number(urgent),
-      options: readOptions(scanner),
+      options,
     },
   };
 }
 
-function readOptions(scanner: Scanner): PacketOption[] | null {
+/** Null for any; the name of one that we do not have. */
+function readOptions(scanner: Scanner): PacketOption[] | null | string {
   // `<` may also begin a packet of the next event, but then its time would stand before it.
   if (scanner.accept(/</y) === undefined) return [];
   if (scanner.accept(/\.\.\.\s*>/y) !== undefined) return null;
   const options: PacketOption[] = [];
   for (;;) {
+    const foreign = scanner.accept(/(mp_?\w+|dss|add_addr\w*|remove_addr\w*|tcp-?ao\w*|AO|psp)\b[^>]*>/iy)?.[1];
+    if (foreign !== undefined) return foreign;
     options.push(readOption(scanner));
     if (scanner.accept(/>/y) !== undefined) return options;
     scanner.expect(/,/y, '"," or ">"');
@@ -153,48 +177,31 @@ function accurateEcn(text: string): PacketOption {
   return fields[0]?.[1] === "e1b" ? { kind: "accecn1", counters } : { kind: "accecn0", counters };
 }
 
-/** Names of types and codes: ICMPv4's numbers. */
-const UNREACHABLE: Readonly<Record<string, number>> = {
-  net_unreachable: 0,
-  host_unreachable: 1,
-  protocol_unreachable: 2,
-  port_unreachable: 3,
-  frag_needed: 4,
-  source_route_failed: 5,
-  net_unknown: 6,
-  host_unknown: 7,
-  source_host_isolated: 8,
-  net_prohibited: 9,
-  host_prohibited: 10,
-  net_tos: 11,
-  host_tos: 12,
-  communication_prohibited: 13,
-};
-
+/** Names are resolved when the family is known. */
 function readIcmp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Action {
-  scanner.expect(/icmp/y, "icmp");
-  const [, type = ""] = scanner.expect(
-    /(unreachable|source_quench|time_exceeded|packet_too_big|parameter_problem|\w+)/y,
-    "a type of ICMP",
-  );
-  const code = scanner.accept(/(?!mtu\b)([a-z_]+)/y)?.[1];
+  scanner.expect(/icmp(?:v6)?/y, "icmp");
+  const [, type = ""] = scanner.expect(/([A-Za-z_]\w*)/y, "a type of ICMP, such as unreachable");
+  const code = scanner.accept(/(?!(?:mtu|id|icmp)\b)([a-z_]\w*)(?!\s*\()/y)?.[1] ?? "";
   const mtu = scanner.accept(/mtu\s+(\d+)/y)?.[1];
-  const quoted = scanner.accept(/\[\s*(?:tcp\s+)?(\d+):(\d+)\((\d+)\)[^\]]*\]/y);
-  const number = type === "unreachable" ? 3 : type === "source_quench" ? 4 : type === "time_exceeded" ? 11 : -1;
-  if (type === "packet_too_big") return { kind: "unsupported", feature: "ICMPv6 packets" };
-  if (number < 0) return { kind: "unsupported", feature: `ICMP ${type}` };
-  const codeNumber = code === undefined ? 0 : (UNREACHABLE[code] ?? (code.startsWith("ttl") ? 0 : -1));
-  if (codeNumber < 0) return { kind: "unsupported", feature: `ICMP ${type} ${code}` };
+  const id = scanner.accept(/id\s+(\d+)/y)?.[1];
   return {
     kind: "icmp",
     icmp: {
       direction,
       ip,
-      type: number,
-      code: codeNumber,
+      type,
+      code,
       mtu: mtu === undefined ? null : Number(mtu),
-      seq: Number(quoted?.[1] ?? 1) >>> 0,
-      length: Number(quoted?.[3] ?? 0),
+      id: Number(id ?? 0),
+      quoted: readQuote(scanner),
     },
   };
+}
+
+/** `[1:1001(1000)]`, `[udp (1000)]`, `[raw (1000)]`. */
+function readQuote(scanner: Scanner): IcmpQuote {
+  const other = scanner.accept(/\[\s*(udp|raw)\s*\(\s*(\d+)\s*\)\s*\]/y);
+  if (other !== undefined) return { protocol: other[1] === "udp" ? "udp" : "raw", seq: 0, length: Number(other[2]) };
+  const tcp = scanner.accept(/\[\s*(?:tcp\s+)?(\d+):(\d+)\((\d+)\)[^\]]*\]/y);
+  return { protocol: "tcp", seq: Number(tcp?.[1] ?? 0) >>> 0, length: Number(tcp?.[3] ?? 0) };
 }

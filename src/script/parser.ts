@@ -3,14 +3,26 @@
  * Packets", USENIX ATC 2013), as its users write it: option lines, then events, each with a time.
  */
 import { type Micros, SECOND } from "../base/time.js";
-import type { Action, CallEvent, EventTime, Expression, Field, Script, ScriptEvent, ScriptOption } from "./ast.js";
+import {
+  type Action,
+  type CallEvent,
+  directionOf,
+  type EventTime,
+  type Expression,
+  type Field,
+  type Script,
+  type ScriptEvent,
+  type ScriptOption,
+} from "./ast.js";
 import { isPacketStart, parsePacket } from "./packet-parser.js";
 import { Scanner } from "./scanner.js";
 
-/** Throws ScriptSyntaxError. */
-export function parseScript(text: string): Script {
-  const scanner = new Scanner(text);
-  const options = readOptions(scanner);
+/** `defined` are words that stand for others, as `-D` defines them. Throws ScriptSyntaxError. */
+export function parseScript(text: string, defined: Readonly<Record<string, string>> = {}): Script {
+  const head = new Scanner(text);
+  const options = readOptions(head);
+  const scanner = new Scanner(withDefinitions(text, head.at, { ...defined, ...definitionsOf(options) }));
+  scanner.at = head.at;
   const events: ScriptEvent[] = [];
   while (!scanner.isAtEnd) events.push(readEvent(scanner));
   return { options, events };
@@ -21,15 +33,37 @@ function readOptions(scanner: Scanner): ScriptOption[] {
   for (;;) {
     scanner.skip();
     const place = scanner.place();
-    const defined = scanner.accept(/-D[ \t]*([A-Za-z_]\w*)=(\S+)/y);
+    const defined = scanner.accept(/-D[ \t]*([A-Za-z_]\w*)=("[^"\n]*"|`[^`\n]*`|\S+)/y);
     if (defined !== undefined) {
       options.push({ name: `-D ${defined[1]}`, value: defined[2] ?? "", place });
       continue;
     }
-    const option = scanner.accept(/--([A-Za-z_]\w*)(?:=("[^"\n]*"|[^\s#]+))?/y);
+    const option = scanner.accept(/--([A-Za-z_]\w*)(?:=("[^"\n]*"|\w+=(?:"[^"\n]*"|`[^`\n]*`)|[^\s#]+))?/y);
     if (option === undefined) return options;
     options.push({ name: option[1] ?? "", value: (option[2] ?? "").replace(/^"(.*)"$/, "$1"), place });
   }
+}
+
+/** `-D NAME=value` and `--define=NAME=value`. */
+export function definitionsOf(options: readonly Pick<ScriptOption, "name" | "value">[]): Record<string, string> {
+  const definitions: Record<string, string> = {};
+  for (const { name, value } of options) {
+    if (name.startsWith("-D ")) definitions[name.slice(3)] = value;
+    else if (name === "define") definitions[value.replace(/=.*$/s, "")] = value.replace(/^[^=]*=?/, "");
+  }
+  return definitions;
+}
+
+/** Puts what was defined in the place of words, but not of those in texts, commands, code and comments. */
+function withDefinitions(text: string, from: number, definitions: Readonly<Record<string, string>>): string {
+  if (Object.keys(definitions).length === 0) return text;
+  const body = text
+    .slice(from)
+    .replace(
+      /"(?:\\.|[^"\\])*"|`[^`]*`|%\{[\s\S]*?\}%|\/\/[^\n]*|#[^\n]*|\/\*[\s\S]*?\*\/|\w+/g,
+      (word) => (Object.hasOwn(definitions, word) ? definitions[word] : undefined) ?? word,
+    );
+  return text.slice(0, from) + body;
 }
 
 function readEvent(scanner: Scanner): ScriptEvent {
@@ -38,6 +72,9 @@ function readEvent(scanner: Scanner): ScriptEvent {
   const place = scanner.place();
   const time = readTime(scanner);
   const action = readAction(scanner);
+  const isAnswer = action.kind === "unsupported" || directionOf(action) === "out";
+  if ((time.us === null || time.untilUs !== undefined) && !isAnswer)
+    throw scanner.error("only packets that the stack sends may come at any time (*) or within a range (~)", start);
   const text = scanner.text
     .slice(start, scanner.at)
     .replace(/"[^"\n]*"|\/\/[^\n]*|#[^\n]*|\/\*[\s\S]*?\*\//g, (found) => (found.startsWith('"') ? found : " "))
@@ -47,7 +84,7 @@ function readEvent(scanner: Scanner): ScriptEvent {
 }
 
 const NUMBER = "(?:\\d+(?:\\.(?!\\.)\\d*)?|\\.\\d+)";
-const TIME = new RegExp(`(\\+?)(${NUMBER})(?:(~|\\.\\.\\.)(\\+?)(${NUMBER}))?`, "y");
+const TIME = new RegExp(`(\\+?)[ \\t]*(${NUMBER})(?:[ \\t]*(~|\\.\\.\\.)[ \\t]*(\\+?)[ \\t]*(${NUMBER}))?`, "y");
 
 /** A script may begin with a command that has no time. */
 function readTime(scanner: Scanner): EventTime {
@@ -121,8 +158,9 @@ function readPrimary(scanner: Scanner): Expression {
   if (scanner.accept(/\.\.\./y) !== undefined) return { kind: "any" };
   const number = scanner.accept(/(-?)(0x[\da-fA-F]+|\d+)(?![\w])/y);
   if (number !== undefined) return { kind: "number", value: Number(number[2]) * (number[1] === "-" ? -1 : 1) };
-  const text = scanner.accept(/"((?:[^"\\\n]|\\.)*)"/y);
-  if (text !== undefined) return { kind: "text", value: unquoted(text[1] ?? "") };
+  if (scanner.looksAt(/"/y)) return { kind: "text", value: readText(scanner) };
+  const header = scanner.accept(/\{\s*(?:flags\b|\(\s*label\b)[^}]*\}/y);
+  if (header !== undefined) return { kind: "name", name: "of a tunnel's header" };
   if (scanner.accept(/\[/y) !== undefined) return { kind: "list", items: readItems(scanner, /\]/y, '"]"') };
   if (scanner.accept(/\{/y) !== undefined) return { kind: "struct", fields: readFields(scanner) };
   if (scanner.accept(/\(/y) !== undefined) {
@@ -134,6 +172,18 @@ function readPrimary(scanner: Scanner): Expression {
   const [, name = ""] = scanner.expect(/([A-Za-z_]\w*)/y, "a value: a number, a name, a text, [list], {struct} or ...");
   if (scanner.looksAt(/\(/y)) return { kind: "call", name, args: readArguments(scanner) };
   return { kind: "name", name };
+}
+
+/** Texts that follow one another are one; "..." after one says that more may come. */
+function readText(scanner: Scanner): string {
+  let value = "";
+  for (;;) {
+    const text = scanner.accept(/"((?:[^"\\]|\\[\s\S])*)"/y);
+    if (text === undefined) break;
+    value += unquoted(text[1] ?? "");
+  }
+  scanner.accept(/\.\.\./y);
+  return value;
 }
 
 function readItems(scanner: Scanner, end: RegExp, what: string): Expression[] {
@@ -170,6 +220,6 @@ function unquoted(text: string): string {
   return text.replace(/\\(x[\da-fA-F]{2}|[0-7]{1,3}|.)/g, (_all, what: string) => {
     if (what.startsWith("x") && what.length === 3) return String.fromCharCode(Number.parseInt(what.slice(1), 16));
     if (/^[0-7]/.test(what)) return String.fromCharCode(Number.parseInt(what, 8) & 255);
-    return { n: "\n", r: "\r", t: "\t", "0": "\0" }[what] ?? what;
+    return { n: "\n", r: "\r", t: "\t", f: "\f", v: "\v" }[what] ?? what;
   });
 }

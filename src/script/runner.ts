@@ -5,20 +5,19 @@
 import { SeededRandom } from "../base/random.js";
 import { seqAdd } from "../base/seq.js";
 import { MINUTE, type Micros, SECOND } from "../base/time.js";
-import { craft } from "../craft/build.js";
 import type { ConnectionConfig } from "../tcp/config.js";
 import type { ProfileName } from "../tcp/profiles.js";
-import { buildIcmpError } from "../wire/icmp.js";
-import { PROTOCOL_ICMP } from "../wire/ip-packet.js";
-import { ACK, FIN, PSH, SYN } from "../wire/tcp-flags.js";
-import type { EventTime, IcmpEvent, IpMarks, PacketEvent, Script, ScriptEvent } from "./ast.js";
+import { FIN, PSH } from "../wire/tcp-flags.js";
+import { type Action, directionOf, type PacketEvent, type Script, type ScriptEvent } from "./ast.js";
 import { CODE_CONSTANTS } from "./constants.js";
 import { profileOfScript } from "./dialect.js";
 import { ScriptFailure, UnsupportedError } from "./errors.js";
 import { type Names, runCode } from "./evaluator.js";
+import { Flow, type FlowKind } from "./flow.js";
 import type { CallResult, PassedPacket, PendingCall, ScriptHost, ScriptHostFactory } from "./host.js";
+import { icmpPacket, type Ports, tcpPacket } from "./inbound.js";
 import type { Step } from "./ladder.js";
-import { formatSeen, joined, mismatch, type Numbers, portsOf, type SeenSegment, seeSegment, toWire } from "./match.js";
+import { factsOf, formatSeen, joined, mismatch, type SeenSegment, seeSegment } from "./match.js";
 import { readSettings, type ScriptEnds, type Settings } from "./settings.js";
 import { numberOf } from "./values.js";
 import { openVirtualHost } from "./virtual-host.js";
@@ -32,6 +31,8 @@ export interface RunOptions {
   readonly strict?: boolean;
   /** The order of options, padding and the window are not checked. */
   readonly tolerant?: boolean;
+  /** What timestamps echo is compared too, which packetdrill does not. Default: when strict. */
+  readonly echoes?: boolean;
   /** Options of the command line, as option lines name them. */
   readonly options?: Readonly<Record<string, string>>;
   /** Takes what code prints. */
@@ -69,16 +70,8 @@ interface Waiting {
   readonly from: Micros;
   /** When it has to return. */
   readonly until: Micros;
-}
-
-/** The connection whose packets the script speaks of. */
-interface Flow {
-  kind: "none" | "listening" | "child" | "active";
-  remotePort: number;
-  /** Our initial sequence number was seen. */
-  isLearned: boolean;
-  /** The number of the peer's last SYN; -1 before. */
-  peerSyn: number;
+  /** How far from that; null when the script does not say when it returns. */
+  readonly toleranceUs: Micros | null;
 }
 
 export class Runner {
@@ -90,11 +83,14 @@ export class Runner {
   readonly #commands: string[] = [];
   readonly #random: SeededRandom;
   readonly #names: Names = new Map(Object.entries(CODE_CONSTANTS));
-  #base: Micros = START;
+  /** How far from its time the present event may be. */
+  #toleranceUs: Micros = 0;
   #waiting: Waiting | undefined;
-  #flow: Flow = { kind: "none", remotePort: 0, isLearned: false, peerSyn: -1 };
-  #numbers: Numbers = { ourOffset: 0, stampOffset: null };
-  #stamps = new Map<number, number>();
+  /** When the event before was to happen. */
+  #lastAt: Micros = START;
+  /** The event before was a packet that went in. */
+  #wasInbound = false;
+  readonly #flow = new Flow();
   #event: ScriptEvent | undefined;
   readonly #steps: Step[] = [];
   readonly #tolerated: string[] = [];
@@ -112,7 +108,7 @@ export class Runner {
   get record(): RunRecord {
     // What was sent and never matched belongs into the picture, too.
     const left = (this.#host?.world.sent ?? []).map(({ at, bytes }): Step => {
-      const seen = seeSegment(bytes, at, this.#numbers);
+      const seen = seeSegment(bytes, at, this.#flow.numbers);
       return { at, kind: "out", text: seen === undefined ? "no TCP segment" : formatSeen(seen) };
     });
     return {
@@ -147,14 +143,33 @@ export class Runner {
     return `${((at - START) / SECOND).toFixed(6)} s`;
   }
 
-  #timeOf({ relative, us }: EventTime): Micros {
-    if (us === null) return Math.max(this.#base, this.#host?.world.now ?? START);
-    return (relative ? this.#base : START) + us;
+  /** Times count from now, those of packets that go in one after another from when the one before was to go. */
+  #timeOf({ time, action }: ScriptEvent): Micros {
+    const now = this.#host?.world.now ?? START;
+    if (time.us === null) return now;
+    const isAnchored = this.#wasInbound && isInbound(action);
+    return (time.relative ? (isAnchored ? this.#lastAt : now) : START) + time.us;
   }
 
   #runEvent(event: ScriptEvent): void {
-    const { action, time } = event;
-    const at = this.#timeOf(time);
+    const at = this.#timeOf(event);
+    this.#toleranceUs = this.#toleranceOver(at - this.#lastAt);
+    this.#act(event, at);
+    this.#lastAt = at;
+    this.#wasInbound = isInbound(event.action);
+  }
+
+  /** A kernel's timers are off by a part of their time, so the tolerance grows with the time since the event before. */
+  #toleranceOver(us: Micros): Micros {
+    return Math.max(this.#fixedToleranceUs, Math.ceil((us * this.#settings.tolerancePercent) / 100));
+  }
+
+  get #fixedToleranceUs(): Micros {
+    return this.#settings.toleranceUs ?? this.#host?.world.toleranceUs ?? 0;
+  }
+
+  #act(event: ScriptEvent, at: Micros): void {
+    const { action } = event;
     switch (action.kind) {
       case "command":
         this.#configure(action.command);
@@ -170,29 +185,16 @@ export class Runner {
       case "call":
         this.#runCall(event, at);
         break;
-      case "icmp":
-        if (action.icmp.direction === "out") this.#unsupported("ICMP that the stack sends");
-        this.#advance(at);
-        this.#inject(event, this.#icmpPacket(action.icmp));
-        this.#poke();
+      case "udp":
+        this.#unsupported("udp packets");
         break;
-      case "packet":
-        if (action.packet.direction === "in") {
+      default:
+        if (isInbound(action)) {
           this.#advance(at);
-          this.#inject(event, this.#inboundPacket(action.packet));
-          this.#poke();
-        } else {
-          this.#base = this.#expectPacket(event, action.packet, at);
-          return;
-        }
+          this.#inject(event);
+        } else if (action.kind === "packet") this.#expectPacket(event, action.packet, at);
+        else this.#unsupported("ICMP that the stack sends");
     }
-    this.#base = at;
-  }
-
-  #inject(event: ScriptEvent, bytes: Uint8Array): void {
-    const { world } = this.#need();
-    this.#steps.push({ at: world.now, kind: "in", text: event.text.slice(event.text.indexOf("<") + 1).trim() });
-    world.inject(bytes);
   }
 
   #unsupported(feature: string): never {
@@ -214,31 +216,30 @@ export class Runner {
       commands: this.#commands,
       random: this.#random,
       start: START,
-      watcher: { listening: () => this.#startFlow("listening"), connecting: () => this.#startFlow("active") },
+      watcher: {
+        opened: () => this.#beginFlow("new", 0),
+        listening: () => {
+          // A backlog that is changed leaves the connection alone.
+          if (this.#flow.kind !== "child") this.#beginFlow("listening", this.#somePort());
+        },
+        connecting: () => this.#beginFlow("active", this.#settings.remotePort),
+      },
     });
     return this.#host;
   }
 
-  #startFlow(kind: "listening" | "active" | "child"): void {
-    const { ends } = this.#options;
-    const remotePort =
-      kind === "active" ? this.#settings.remotePort : (ends?.remotePort ?? 32_768 + (this.#random.u32() % 28_000));
-    this.#flow = { kind, remotePort, isLearned: false, peerSyn: -1 };
-    this.#host?.world.openPort(remotePort);
-    this.#numbers = { ourOffset: 0, stampOffset: null };
-    this.#stamps.clear();
+  /** Tells a flow whose packets come next, and the wire which port they have. */
+  #beginFlow(kind: FlowKind, remotePort: number): void {
+    this.#flow.begin(kind, remotePort);
+    if (kind !== "new") this.#host?.world.openPort(remotePort);
+  }
+
+  /** A port of the peer that nobody used. */
+  #somePort(): number {
+    return this.#options.ends?.remotePort ?? 32_768 + (this.#random.u32() % 28_000);
   }
 
   // Time
-
-  get #toleranceUs(): Micros {
-    return this.#settings.toleranceUs ?? this.#need().world.toleranceUs;
-  }
-
-  /** How late something may be that a timer does after so long. */
-  #lateUs(intervalUs: Micros): Micros {
-    return this.#toleranceUs + Math.ceil(Math.max(0, intervalUs) * this.#need().world.timerSlack);
-  }
 
   #advance(until: Micros, isEnough: () => boolean = () => false): void {
     const { world } = this.#need();
@@ -248,7 +249,8 @@ export class Runner {
       return isEnough();
     };
     // A call whose time is up returns though nothing happens.
-    const returns = this.#waiting?.until ?? until;
+    const waiting = this.#waiting;
+    const returns = waiting === undefined ? until : Math.min(waiting.until, waiting.call.deadline ?? until);
     if (returns > world.now && returns < until) world.advance(returns, look);
     if (!isEnough()) world.advance(until, look);
   }
@@ -263,8 +265,9 @@ export class Runner {
     const { now } = this.#need().world;
     this.#need().world.drain();
     this.#checkResult(waiting.event, result);
-    const lateUs = this.#lateUs(waiting.until - waiting.from);
-    if (now < waiting.until - this.#toleranceUs || now > waiting.until + lateUs) {
+    const { toleranceUs } = waiting;
+    if (toleranceUs === null) return;
+    if (now < waiting.until - toleranceUs || now > waiting.until + toleranceUs) {
       throw new ScriptFailure("the call returned at another time", this.#scriptTime(waiting.until), this.#scriptTime(now));
     }
   }
@@ -272,7 +275,7 @@ export class Runner {
   #finishWaiting(): void {
     const waiting = this.#waiting;
     if (waiting === undefined) return;
-    this.#advance(waiting.until + this.#lateUs(waiting.until - waiting.from), () => this.#waiting === undefined);
+    this.#advance(waiting.until + (waiting.toleranceUs ?? 0), () => this.#waiting === undefined);
     if (this.#waiting !== undefined)
       throw new ScriptFailure("the call does not return", this.#scriptTime(waiting.until), "it still waits");
   }
@@ -288,14 +291,22 @@ export class Runner {
     const call = calls.begin(action.call);
     const result = call();
     world.drain();
-    const until = time.returnsUs === undefined ? at : at + time.returnsUs - (time.us ?? 0);
+    if (time.returnsUs === undefined) {
+      if (result !== undefined) this.#checkResult(event, result);
+      else {
+        this.#waiting = { event, call, from: at, until: at + ANY_TIME, toleranceUs: null };
+        this.#finishWaiting();
+      }
+      return;
+    }
+    const until = at + time.returnsUs - (time.us ?? 0);
+    const toleranceUs = this.#toleranceOver(until - at);
     if (result === undefined) {
-      this.#waiting = { event, call, from: at, until };
-      if (time.returnsUs === undefined) this.#finishWaiting();
+      this.#waiting = { event, call, from: at, until, toleranceUs };
       return;
     }
     this.#checkResult(event, result);
-    if (until - at > this.#toleranceUs)
+    if (until - at > toleranceUs)
       throw new ScriptFailure("the call did not wait", this.#scriptTime(until), this.#scriptTime(world.now));
   }
 
@@ -316,113 +327,86 @@ export class Runner {
   #runCode(code: string): void {
     const info = this.#need().calls.info();
     for (const [name, value] of Object.entries(info ?? {})) this.#names.set(name, Number.isFinite(value) ? value : 0xffff_ffff);
-    for (const [name, value] of this.#settings.definitions) this.#names.set(name, /^-?\d+$/.test(value) ? Number(value) : value);
+    for (const [name, value] of Object.entries(this.#settings.definitions))
+      this.#names.set(name, /^-?\d+$/.test(value) ? Number(value) : value.replace(/^(["`])(.*)\1$/s, "$2"));
     runCode(code, this.#names, this.#options.print ?? (() => undefined));
   }
 
   // Packets in
 
-  #inboundPacket(packet: PacketEvent): Uint8Array {
-    const isSyn = (packet.flags & (SYN | ACK)) === SYN;
-    if (isSyn && this.#flow.kind === "listening") this.#startFlow("child");
-    // Another SYN may begin a new incarnation; if it is answered by one, its numbers are learned anew.
-    if (isSyn && packet.seq !== this.#flow.peerSyn) this.#flow.isLearned = false;
-    if (isSyn) this.#flow.peerSyn = packet.seq;
-    const numbers = this.#numbers;
-    const ack = packet.ack ?? 0;
-    const options = (packet.options ?? []).map((option) => {
-      if (option.kind === "ts" && option.ecr !== null && this.#stamps.has(option.ecr))
-        return { kind: "timestamps", tsVal: option.val ?? 0, tsEcr: this.#stamps.get(option.ecr) ?? 0 } as const;
-      return toWire(option, numbers);
-    });
-    const { bytes } = craft({
-      ip: this.#ipHeader(packet.ip),
-      tcp: {
-        sourcePort: this.#flow.remotePort,
-        destinationPort: this.#ourPort(),
-        seq: packet.seq,
-        ack: (packet.flags & ACK) !== 0 ? (ack + numbers.ourOffset) >>> 0 : ack,
-        flags: packet.flags,
-        window: packet.window ?? 0,
-        urgentPointer: packet.urgent ?? 0,
-        options,
-      },
-      payload: new Uint8Array(packet.length),
-    });
-    return bytes;
-  }
-
-  #ipHeader(marks: IpMarks): NonNullable<Parameters<typeof craft>[0]["ip"]> {
-    const { local, remote, family } = this.#settings;
-    const ecn = typeof marks.ecn === "number" ? marks.ecn : 0;
-    const tos = (marks.tos ?? 0) | ecn;
-    const ends = { source: remote, destination: local };
-    if (family === 6)
-      return { family: 6, ...ends, trafficClass: tos, hopLimit: marks.ttl ?? 64, flowLabel: marks.flowLabel ?? 0 };
-    return { family: 4, ...ends, tos, ttl: marks.ttl ?? 64 };
+  #inject(event: ScriptEvent): void {
+    const { action, text } = event;
+    const flow = this.#flow;
+    const ports = (): Ports => ({ local: this.#ourPort(), remote: flow.remotePort || this.#settings.remotePort });
+    const { world } = this.#need();
+    this.#steps.push({ at: world.now, kind: "in", text: text.slice(text.indexOf("<") + 1).trim() });
+    if (action.kind === "packet") {
+      const isFirst = flow.kind === "listening" || flow.kind === "none";
+      if (isFirst) this.#beginFlow("child", this.#somePort());
+      flow.learnInbound(action.packet, isFirst);
+      world.inject(tcpPacket(action.packet, flow, ports(), this.#settings));
+    } else if (action.kind === "icmp") world.inject(icmpPacket(action.icmp, flow, ports(), this.#settings));
+    this.#poke();
   }
 
   #ourPort(): number {
-    if (this.#flow.kind !== "active") return this.#settings.localPort;
+    const { kind, localPort } = this.#flow;
+    if (localPort !== 0) return localPort;
+    if (kind !== "active") return this.#settings.localPort;
     return this.#host?.calls.localPort() ?? this.#settings.localPort;
-  }
-
-  #icmpPacket(icmp: IcmpEvent): Uint8Array {
-    const { local, remote, family } = this.#settings;
-    if (family === 6) this.#unsupported("ICMPv6 packets");
-    const { bytes: quoted } = craft({
-      ip: { family: 4, source: local, destination: remote },
-      tcp: {
-        sourcePort: this.#ourPort(),
-        destinationPort: this.#flow.remotePort,
-        seq: (icmp.seq + this.#numbers.ourOffset) >>> 0,
-        flags: ACK,
-      },
-      payload: new Uint8Array(icmp.length),
-    });
-    const payload = buildIcmpError(icmp.type, icmp.code, icmp.mtu ?? 0, quoted, remote, local);
-    return craft({ ip: { family: 4, source: remote, destination: local, protocol: PROTOCOL_ICMP }, payload }).bytes;
   }
 
   // Packets out
 
-  /** Waits for the next packet and compares. Returns the time from which the next event counts. */
-  #expectPacket(event: ScriptEvent, expected: PacketEvent, at: Micros): Micros {
+  /** Waits for the next packet of the flow and compares. */
+  #expectPacket(event: ScriptEvent, expected: PacketEvent, at: Micros): void {
     const { world } = this.#need();
-    const { strictSegments } = this.#settings;
+    const toleranceUs = this.#toleranceUs;
     const isAnyTime = event.time.us === null;
     const latest = isAnyTime ? at + ANY_TIME : at + ((event.time.untilUs ?? event.time.us ?? 0) - (event.time.us ?? 0));
-    const lateUs = this.#lateUs(at - this.#base);
-    this.#advance(latest + lateUs, () => world.sent.length > 0);
+    this.#advance(latest + toleranceUs, () => this.#peek() !== undefined);
     const first = this.#next();
     if (first === undefined) throw new ScriptFailure("no packet was sent", `at ${this.#scriptTime(at)}`, "nothing");
     this.#learn(expected, first);
-    let seen = this.#cut(first, expected, this.#see(first));
-    while (!strictSegments && seen.length > 0 && seen.length < expected.length) {
-      this.#advance(latest + lateUs, () => world.sent.length > 0);
-      const [next] = world.sent;
-      const together = next === undefined ? undefined : joined(seen, this.#see(next));
-      if (together === undefined || together.length > expected.length) break;
-      world.sent.shift();
-      seen = together;
-    }
+    const { seen, at: lastAt } = this.#gather(first, expected, latest + toleranceUs);
     this.#steps.push({ at: first.at, kind: "out", text: formatSeen(seen) });
     const wrong = this.#wrongWith(event, expected, seen);
     if (wrong !== "") throw new ScriptFailure(wrong, event.text, formatSeen(seen));
     this.#checkStamps(expected, first);
-    if (isAnyTime) return first.at;
-    if (first.at < at - this.#toleranceUs || first.at > latest + lateUs) {
-      const early = first.at < at ? "early" : "late";
-      throw new ScriptFailure(`the packet came too ${early}`, this.#scriptTime(at), this.#scriptTime(first.at));
+    world.drain();
+    if (isAnyTime) return;
+    if (lastAt < at - toleranceUs || lastAt > latest + toleranceUs) {
+      const early = lastAt < at ? "early" : "late";
+      throw new ScriptFailure(`the packet came too ${early}`, this.#scriptTime(at), this.#scriptTime(lastAt));
     }
-    return event.time.untilUs === undefined ? at : first.at;
+  }
+
+  /** Segments that together are as long as the expected one count as one, unless the script is strict about them. */
+  #gather(first: PassedPacket, expected: PacketEvent, until: Micros): { readonly seen: SeenSegment; readonly at: Micros } {
+    const { world } = this.#need();
+    let seen = this.#cut(first, expected, this.#see(first));
+    let { at } = first;
+    let { length } = seen;
+    while (!this.#settings.strictSegments && seen.length < expected.length) {
+      this.#advance(until, () => this.#peek() !== undefined);
+      const next = this.#peek();
+      const segment = next === undefined ? undefined : this.#see(next);
+      const together = segment === undefined ? undefined : joined(seen, segment, length, expected.length);
+      if (next === undefined || segment === undefined || together === undefined) break;
+      world.sent.shift();
+      length = segment.length;
+      at = next.at;
+      seen = together;
+    }
+    return { seen, at };
   }
 
   /** What is wrong with a segment; what may be tolerated is noted, and is none. */
   #wrongWith(event: ScriptEvent, expected: PacketEvent, seen: SeenSegment): string {
-    const wrong = mismatch(expected, seen, { tolerant: false });
+    const { strict = false, echoes = strict } = this.#options;
+    const wrong = mismatch(expected, seen, { tolerant: false, echoes });
     if (wrong === "" || this.#options.tolerant !== true) return wrong;
-    const stillWrong = mismatch(expected, seen, { tolerant: true });
+    const stillWrong = mismatch(expected, seen, { tolerant: true, echoes });
     if (stillWrong === "") this.#tolerated.push(`line ${event.place.line}: ${wrong}`);
     return stillWrong;
   }
@@ -436,42 +420,49 @@ export class Runner {
     return { ...seen, length: expected.length, flags: seen.flags & ~(FIN | PSH) };
   }
 
-  /** The next packet of the connection that the script speaks of. */
+  /** The next packet of the flow; those of others are passed over, unless the run is strict. */
+  #peek(): PassedPacket | undefined {
+    const { sent } = this.#need().world;
+    while (sent[0] !== undefined && this.#options.strict !== true) {
+      const facts = factsOf(sent[0].bytes);
+      if (facts !== undefined && this.#flow.owns(facts)) break;
+      sent.shift();
+    }
+    return sent[0];
+  }
+
   #next(): PassedPacket | undefined {
-    return this.#need().world.sent.shift();
+    const next = this.#peek();
+    this.#need().world.sent.shift();
+    return next;
   }
 
   #see(packet: PassedPacket): SeenSegment {
-    const seen = seeSegment(packet.bytes, packet.at, this.#numbers);
+    const seen = seeSegment(packet.bytes, packet.at, this.#flow.numbers);
     if (seen === undefined) throw new ScriptFailure("the stack sent what is no TCP segment");
     const { skipped = 0 } = packet;
     return skipped === 0 ? seen : { ...seen, seq: seqAdd(seen.seq, skipped), length: seen.length - skipped };
   }
 
-  /** Our initial sequence number and our first timestamp lie where the script says. */
+  /** Our initial sequence number and our timestamps lie where the script says. */
   #learn(expected: PacketEvent, packet: PassedPacket): void {
-    const ports = portsOf(packet.bytes);
-    if (ports === undefined) return;
-    if (!this.#flow.isLearned && (ports.flags & SYN) !== 0) {
-      this.#flow.isLearned = true;
-      this.#numbers = { ...this.#numbers, ourOffset: (ports.seq - expected.seq) >>> 0 };
-    }
+    const facts = factsOf(packet.bytes);
+    if (facts === undefined) return;
+    this.#flow.learnOutbound(expected, facts);
     const wanted = expected.options?.find((option) => option.kind === "ts");
     const found = this.#see(packet).options.find((option) => option.kind === "timestamps");
     if (wanted?.kind !== "ts" || wanted.val === null || found?.kind !== "timestamps") return;
-    const live = (found.tsVal + (this.#numbers.stampOffset ?? 0)) >>> 0;
-    if (this.#numbers.stampOffset === null) this.#numbers = { ...this.#numbers, stampOffset: (live - wanted.val) >>> 0 };
-    this.#stamps.set(wanted.val, live);
+    this.#flow.learnStamp(wanted.val, seqAdd(found.tsVal, this.#flow.numbers.stampOffset ?? 0));
   }
 
   #checkStamps(expected: PacketEvent, packet: PassedPacket): void {
     const { tickUs } = this.#settings;
+    const toleranceUs = this.#fixedToleranceUs;
     const wanted = expected.options?.find((option) => option.kind === "ts");
     if (tickUs === 0 || wanted?.kind !== "ts" || wanted.val === null) return;
     const found = this.#see(packet).options.find((option) => option.kind === "timestamps");
     if (found?.kind !== "timestamps") return;
-    const apart = Math.abs((found.tsVal - wanted.val) | 0) * 1000;
-    if (apart > Math.max(this.#toleranceUs, tickUs))
+    if (Math.abs((found.tsVal - wanted.val) | 0) * tickUs > toleranceUs)
       throw new ScriptFailure("the timestamp does not tell the time", `TS val ${wanted.val}`, `TS val ${found.tsVal}`);
   }
 
@@ -486,4 +477,8 @@ export class Runner {
       formatSeen(this.#see(packet)),
     );
   }
+}
+
+function isInbound(action: Action): boolean {
+  return directionOf(action) === "in";
 }

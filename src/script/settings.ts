@@ -3,13 +3,16 @@ import type { Micros } from "../base/time.js";
 import { type IpAddress, tryParseAddress } from "../wire/address.js";
 import type { ScriptOption } from "./ast.js";
 import { ScriptSyntaxError, UnsupportedError } from "./errors.js";
+import { definitionsOf } from "./parser.js";
 
 /** The addresses and ports of a script: "local" is what is tested. */
 export type ScriptEnds = Pick<Settings, "local" | "localPort" | "remote" | "remotePort">;
 
 export interface Settings {
-  /** Undefined when the script does not say. */
+  /** How far from its time what happens may be; undefined when the script does not say. */
   readonly toleranceUs: Micros | undefined;
+  /** The same as a share of the time since the event before; the larger one holds. */
+  readonly tolerancePercent: number;
   readonly family: 4 | 6;
   readonly mtuBytes: number;
   readonly local: IpAddress;
@@ -21,7 +24,7 @@ export interface Settings {
   /** Segments must come as the script has them, neither joined nor split. */
   readonly strictSegments: boolean;
   /** `-D NAME=value`. */
-  readonly definitions: ReadonlyMap<string, string>;
+  readonly definitions: Readonly<Record<string, string>>;
 }
 
 const ADDRESSES = {
@@ -54,23 +57,21 @@ const IGNORED: ReadonlySet<string> = new Set([
     "tun_dev",
     "local_linux",
   ],
-  ...["tolerance_percent", "bind_port_any", "so_filename", "so_flags", "scripts_path", "mss"],
+  ...["tcp_ts_ecr_scaled", "bind_port_any", "so_filename", "so_flags", "scripts_path", "mss"],
 ]);
 
 /** Reads the options; `defaults` come first, as those of the command line do. Throws ScriptSyntaxError, UnsupportedError. */
 export function readSettings(options: readonly ScriptOption[], defaults: Readonly<Record<string, string>> = {}): Settings {
   const values = new Map(Object.entries(defaults));
-  const definitions = new Map<string, string>();
   const places = new Map<string, ScriptOption["place"]>();
   for (const { name, value, place } of options) {
-    if (name.startsWith("-D ")) definitions.set(name.slice(3), value);
-    else values.set(name, value);
+    if (!name.startsWith("-D ")) values.set(name, value);
     places.set(name, place);
   }
   const number = <T>(name: string, otherwise: T): T | number => {
     const text = values.get(name);
     if (text === undefined) return otherwise;
-    if (/^\d+$/.test(text)) return Number(text);
+    if (/^\d+$/.test(text) || (name === "tolerance_percent" && /^\d*\.?\d+$/.test(text))) return Number(text);
     throw new ScriptSyntaxError(places.get(name) ?? { line: 1, column: 1 }, `--${name}=${text}: expected a whole number`);
   };
   for (const name of values.keys()) {
@@ -92,6 +93,8 @@ export function readSettings(options: readonly ScriptOption[], defaults: Readonl
   };
   return {
     toleranceUs: number("tolerance_usecs", undefined),
+    // As packetdrill has it: the timers of a kernel keep their time to an eighth.
+    tolerancePercent: number("tolerance_percent", 12.5),
     family,
     mtuBytes: number("mtu", 1500),
     local: address("local_ip", ADDRESSES[family].local),
@@ -100,13 +103,14 @@ export function readSettings(options: readonly ScriptOption[], defaults: Readonl
     remotePort: number("connect_port", 8080),
     tickUs: number("tcp_ts_tick_usecs", 0),
     strictSegments: values.has("strict_segments"),
-    definitions,
+    definitions: definitionsOf([...Object.entries(defaults).map(([name, value]) => ({ name, value })), ...options]),
   };
 }
 
 const KNOWN: ReadonlySet<string> = new Set([
   ...[
     "tolerance_usecs",
+    "tolerance_percent",
     "ip_version",
     "mtu",
     "local_ip",

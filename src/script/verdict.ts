@@ -3,7 +3,7 @@ import type { ProfileName } from "../tcp/profiles.js";
 import { ScriptFailure, ScriptSyntaxError, UnsupportedError } from "./errors.js";
 import type { PassedPacket } from "./host.js";
 import type { Step } from "./ladder.js";
-import { parseScript } from "./parser.js";
+import { definitionsOf, parseScript } from "./parser.js";
 import { Runner, type RunOptions } from "./runner.js";
 
 export interface Verdict {
@@ -41,8 +41,9 @@ export const NOTHING = {
 /** Reads and runs a script. Never throws: what goes wrong is the verdict. "error" is a script that cannot be read. */
 export function judgeScript(text: string, options: RunOptions = {}): Verdict {
   let runner: Runner | undefined;
+  const commandLine = Object.entries(options.options ?? {}).map(([name, value]) => ({ name, value }));
   try {
-    runner = new Runner(parseScript(text), options);
+    runner = new Runner(parseScript(text, definitionsOf(commandLine)), options);
     runner.run();
     const { packets, steps, tolerated, profile } = runner.record;
     return { ...NOTHING, outcome: "pass", packets, steps, tolerated, profile };

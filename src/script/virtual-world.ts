@@ -12,7 +12,6 @@ const MOST_STEPS = 1_000_000;
 
 export class VirtualWorld implements ScriptWorld {
   readonly joinsSegments = false;
-  readonly timerSlack = 0;
   readonly toleranceUs = 4000;
   readonly stack: Stack;
   /** What was sent and is not matched yet, oldest first. */

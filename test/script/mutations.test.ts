@@ -169,7 +169,7 @@ it.each(MUTATIONS)("%s", async (_what, file, found, mistake) => {
     text.replace(found, () => mistake),
   );
   try {
-    const { code, stdout } = await runToEnd(process.execPath, [build.main, "drill", "-q", "-j", "1", scripts]);
+    const { code, stdout } = await runToEnd(process.execPath, [build.main, "drill", "-q", "--echoes", "-j", "1", scripts]);
     expect(code, stdout).toBe(1);
   } finally {
     writeFileSync(path, text);
@@ -177,5 +177,5 @@ it.each(MUTATIONS)("%s", async (_what, file, found, mistake) => {
 });
 
 it("without a mistake all pass", async () => {
-  expect((await runToEnd(process.execPath, [build.main, "drill", "-q", scripts])).code).toBe(0);
+  expect((await runToEnd(process.execPath, [build.main, "drill", "-q", "--echoes", scripts])).code).toBe(0);
 });

@@ -28,7 +28,8 @@ describe("times", () => {
     ["*", { relative: true, us: null }],
   ];
   it.each(times)("%s", (text, time) => {
-    expect(parseScript(`${text} close(3) = 0`).events[0]?.time).toEqual(time);
+    const event = text.includes("...") ? "close(3) = 0" : "> . 1:1(0) ack 1";
+    expect(parseScript(`${text} ${event}`).events[0]?.time).toEqual(time);
   });
 });
 
@@ -37,6 +38,12 @@ describe("packets", () => {
     expect(packet("> FSRPUEWA. 0:0(0) ack 1").flags).toBe(0x1ff);
     expect(packet("> - 0:0(0)").flags).toBe(0);
     expect(packet("> S5. 0:0(0) ack 1").flags).toBe(0x2 | 0x10 | 0x100 | 0x40); // accurate ECN: 101 in AE, CWR, ECE
+  });
+
+  it("marks in either bracket, several in one", () => {
+    expect(packet("> (ect0) . 1:1(0) ack 1").ip).toEqual({ ecn: 2 });
+    expect(packet("> [tos 0x10, flowlabel 0x1] . 1:1(0) ack 1").ip).toEqual({ tos: 16, flowLabel: 1 });
+    expect(packet("> [ce] (ttl 5) . 1:1(0) ack 1").ip).toEqual({ ecn: 3, ttl: 5 });
   });
 
   it("numbers, with and without the end", () => {
@@ -97,16 +104,75 @@ describe("packets", () => {
   it("ICMP with the quoted segment", () => {
     expect(action("0 < icmp unreachable frag_needed mtu 1200 [1:1461(1460)]")).toEqual({
       kind: "icmp",
-      icmp: { direction: "in", ip: {}, type: 3, code: 4, mtu: 1200, seq: 1, length: 1460 },
+      icmp: {
+        direction: "in",
+        ip: {},
+        type: "unreachable",
+        code: "frag_needed",
+        mtu: 1200,
+        id: 0,
+        quoted: { protocol: "tcp", seq: 1, length: 1460 },
+      },
+    });
+    expect(action("0 < icmp echo_request id 7 [raw (64)]")).toMatchObject({
+      icmp: { type: "echo_request", code: "", mtu: null, id: 7, quoted: { protocol: "raw", length: 64 } },
+    });
+    expect(action("0 < icmp unreachable port_unreachable [udp (100)]")).toMatchObject({
+      icmp: { code: "port_unreachable", quoted: { protocol: "udp", seq: 0, length: 100 } },
     });
   });
 
+  it("UDP, and ports that are not those of the connection", () => {
+    expect(action("0 < udp (100)")).toEqual({ kind: "udp", udp: { direction: "in", ip: {}, length: 100 } });
+    expect(action("0 < udp 5 > 6 (100)")).toMatchObject({ udp: { ports: { source: 5, destination: 6 } } });
+    expect(packet("< 1234 > 80 S 0:0(0) win 1")).toMatchObject({ ports: { source: 1234, destination: 80 }, flags: 2 });
+  });
+
   it("other protocols are named as not supported", () => {
-    expect(action("0 < udp (100)\n")).toEqual({ kind: "unsupported", feature: "udp packets" });
+    for (const [text, feature] of [
+      ["0 < gre: . 1:1(0)\n", "gre packets"],
+      ["0 < ipv4 1.2.3.4 > 5.6.7.8: . 1:1(0)\n", "ipv4 packets"],
+      ["0 < mpls (label 0,tc 0,ttl 0): . 1:1(0)\n", "mpls packets"],
+      ["0 > S 0:0(0) <mp_capable v1 flags[flag_h] nokey>", "the TCP option mp_capable"],
+      ["0 < S 0:0(0) win 1 <mss 1460> {mut tcp mss}", "mutated packets"],
+    ] as const)
+      expect(action(text)).toEqual({ kind: "unsupported", feature });
   });
 });
 
+it("words that were defined stand for others, but not in texts, commands, code and comments", () => {
+  const text =
+    '-D SIZE=1000\n--define=FD=4\n--define=NAME="reno"\n0 write(FD, ..., SIZE) = SIZE // SIZE\n+0 f("SIZE", NAME) = 0\n+0 `SIZE`\n+0 %{ SIZE }%';
+  const actions = parseScript(text).events.map((event) => event.action);
+  const number = (value: number): object => ({ kind: "number", value });
+  expect(actions[0]).toMatchObject({ call: { args: [number(4), { kind: "any" }, number(1000)], result: number(1000) } });
+  expect(actions[1]).toMatchObject({
+    call: {
+      args: [
+        { kind: "text", value: "SIZE" },
+        { kind: "text", value: "reno" },
+      ],
+    },
+  });
+  expect(actions[2]).toEqual({ kind: "command", command: "SIZE" });
+  expect(actions[3]).toEqual({ kind: "code", code: " SIZE " });
+  expect(parseScript("0 close(FD) = 0", { FD: "3" }).events[0]?.action).toMatchObject({ call: { args: [number(3)] } });
+});
+
+it("any time and ranges are for packets that the stack sends", () => {
+  expect(() => parseScript("* close(3) = 0")).toThrow("only packets that the stack sends");
+  expect(() => parseScript("+0~+1 < . 1:1(0) ack 1 win 1")).toThrow("only packets that the stack sends");
+});
+
 describe("calls", () => {
+  it("texts: one after another, over lines, with escapes, with more to come", () => {
+    const text = (script: string): unknown =>
+      (action(`0 f(${script}) = 0`) as unknown as { call: { args: unknown[] } }).call.args[0];
+    expect(text('"ab" "cd"')).toEqual({ kind: "text", value: "abcd" });
+    expect(text('"a\nb"...')).toEqual({ kind: "text", value: "a\nb" });
+    expect(text('"a\\x41\\t\\0b"')).toEqual({ kind: "text", value: "aA\t\0b" });
+  });
+
   it("arguments of every kind", () => {
     const found = action('0 f(..., 1, -2, 0x10, A|B, "te\\n", [1, 2], {a=1, b(2)=[{..., 3}]}, g(1)) = -1 EAGAIN (remark)');
     expect(found).toMatchObject({

@@ -20,6 +20,8 @@ describe("packets that the stack has to send", () => {
     ["+0 > (ttl 5) P. 1:1001(1000) ack 1", "TTL is 64, expected 5"],
     ["+0 > (tos 0x4) P. 1:1001(1000) ack 1", "TOS is 0, expected 4"],
     ["+.1 > P. 1:1001(1000) ack 1", "the packet came too early"],
+    ["+0 > PU. 1:1001(1000) ack 1 urg 5", "flags are P., expected P.U"],
+    ["+0 > P. 1:1001(1000)", "acknowledgment number is 1, expected 0"],
   ];
   it.each(wrong)("%s fails", (line, message) => {
     expect(told(judge(`${data} ${line}`))).toBe(`fail 11: ${message}`);
@@ -37,6 +39,7 @@ describe("packets that the stack has to send", () => {
     const script = `${ACCEPTED} +0 write(4, ..., 2000) = 2000\n +0 > P. 1:2001(2000) ack 1`;
     expect(told(judge(script))).toBe("pass");
     expect(told(judge(`--strict_segments\n${script}`))).toContain("flags are ., expected P.");
+    expect(told(judge(script.replace("1:2001(2000)", "1:1901(1900)")))).toContain("flags are ., expected P.");
   });
 
   it("what the script does not know is a failure only when strict", () => {
@@ -49,6 +52,71 @@ describe("packets that the stack has to send", () => {
     const script = ACCEPTED.replace("<mss 1460>", "<nop,mss 1460,nop>").replace("ack 1 <nop", "ack 1 win 5 <nop");
     expect(told(judge(script))).toContain("window is 65535");
     expect(told(judge(script, { tolerant: true }))).toBe("pass");
+  });
+});
+
+describe("numbers", () => {
+  const opened = ACCEPTED.replace("S 0:0(0) win", "S 5000:5000(0) win").replace("S. 0:0(0) ack 1", "S. 700:700(0) ack 5001");
+
+  it("of segments with SYN are absolute, all others count from the SYN of their side", () => {
+    const script = `${opened} +0 < P. 1:101(100) ack 1 win 1000\n * > . 1:1(0) ack 101\n +0 write(4, ..., 10) = 10
+      +0 > P. 1:11(10) ack 101\n +0 < . 201:301(100) ack 11 win 1000 <nop,nop,sack 1:2>
+      * > . 11:11(0) ack 101 <...>`;
+    expect(told(judge(script))).toBe("pass");
+  });
+
+  it("of the peer's SACKs are ours", () => {
+    const script = opened.replaceAll("<mss 1000>", "<mss 1000,sackOK>").replace("<mss 1460>", "<mss 1460,nop,nop,sackOK>");
+    const data = `${script} +0 < P. 101:201(100) ack 1 win 1000\n +0 > . 1:1(0) ack 1 <nop,nop,sack 101:201>`;
+    expect(told(judge(data))).toBe("pass");
+  });
+
+  it("of an active open are learned from the answer", () => {
+    const script = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n+0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
+      +0 connect(3, ..., ...) = -1 EINPROGRESS\n+0 > S 90:90(0) <...>\n+0 < S. 400:400(0) ack 91 win 1000 <mss 1000>
+      +0 > . 1:1(0) ack 1\n+0 connect(3, ..., ...) = 0\n+0 write(3, ..., 10) = 10\n+0 > P. 1:11(10) ack 1`;
+    expect(told(judge(script))).toBe("pass");
+  });
+});
+
+describe("time", () => {
+  it("of a timer may be off by an eighth of the time since the event before, or what --tolerance_percent says", () => {
+    const script = (at: string): string =>
+      `${ACCEPTED} +0 write(4, ..., 10) = 10\n +0 > P. 1:11(10) ack 1\n * > P. 1:11(10) ack 1\n +0 listen(3, 1) = 0\n ${at} > P. 1:11(10) ack 1`;
+    const probe = judge(script("*")).packets.at(-1)?.at ?? 0;
+    const before = judge(script("*")).packets.at(-2)?.at ?? 0;
+    const gap = (probe - before) / 1e6;
+    expect(told(judge(script(`+${gap * 0.92}`)))).toBe("pass");
+    expect(told(judge(script(`+${gap * 0.8}`)))).toContain("no packet was sent");
+    expect(told(judge(`--tolerance_percent=1\n${script(`+${gap * 0.92}`)}`))).toContain("no packet was sent");
+    expect(told(judge(`--tolerance_percent=30\n${script(`+${gap * 0.8}`)}`))).toBe("pass");
+  });
+
+  it("counts from when something happened, not from when it was to happen", () => {
+    const script = `--tolerance_usecs=100000\n${ACCEPTED} +0 write(4, ..., 10) = 10\n +.08 > P. 1:11(10) ack 1\n`;
+    expect(judge(`${script} +.1 close(4) = 0`).packets.at(-1)?.at).toBe((judge(script).packets.at(-1)?.at as number) + 100_000);
+  });
+
+  it("a call without an end may wait as long as it likes", () => {
+    expect(
+      told(
+        judge(`${ACCEPTED} +0 poll([{fd=4, events=POLLIN, revents=0}], 1, 1500) = 0\n +0 close(4) = 0\n +0 > F. 1:1(0) ack 1`),
+      ),
+    ).toBe("pass");
+  });
+});
+
+describe("whose packets the script speaks of", () => {
+  it("those of another connection are passed over", () => {
+    const script = `${ACCEPTED} +0 < 999 > 8080 S 5:5(0) win 100\n +0 write(4, ..., 10) = 10\n +0 > P. 1:11(10) ack 1`;
+    expect(told(judge(script))).toBe("pass");
+    expect(told(judge(script, { strict: true }))).toContain("flags are S.");
+  });
+
+  it("behind a listener the first peer that sends anything", () => {
+    const script = ACCEPTED.replace("  +0 < S 0:0(0)", "  +0 < R 0:0(0) win 0\n  +0 < S 0:0(0)");
+    const [reset, syn] = judge(script).packets.map(({ bytes }) => bytes.subarray(20, 24).join());
+    expect(syn).toBe(reset);
   });
 });
 
@@ -78,7 +146,6 @@ describe("calls", () => {
 
 describe("what we do not have is named", () => {
   const lines: [string, string][] = [
-    ["+0 < udp (10)\n", "udp packets"],
     ["+0 splice(1, 2) = 0", "the system call splice"],
     ["+0 setsockopt(4, SOL_TCP, TCP_ULP, [1], 4) = 0", "the socket option TCP_ULP"],
     ["+0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 5", "sockets that are not SOCK_STREAM"],
