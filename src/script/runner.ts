@@ -61,6 +61,8 @@ export interface RunRecord {
 export const START: Micros = 10 * MINUTE;
 /** How long `*` waits for a packet. */
 const ANY_TIME: Micros = 10 * MINUTE;
+/** How long a call is waited for that has no end in the script: longer than a connect that fails. */
+const CALL_TIME: Micros = 3 * MINUTE;
 /** After the end of a strict script, packets are waited for so long. */
 const STRICT_AFTER: Micros = 10 * SECOND;
 
@@ -294,7 +296,7 @@ export class Runner {
     if (time.returnsUs === undefined) {
       if (result !== undefined) this.#checkResult(event, result);
       else {
-        this.#waiting = { event, call, from: at, until: at + ANY_TIME, toleranceUs: null };
+        this.#waiting = { event, call, from: at, until: at + CALL_TIME, toleranceUs: null };
         this.#finishWaiting();
       }
       return;
