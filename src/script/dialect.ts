@@ -21,6 +21,22 @@ export function profileOfScript({ events }: Script): ProfileName | undefined {
   return undefined;
 }
 
+/**
+ * Takes from a text what is for other systems: parts between `#ifdef FreeBSD` (Linux, OpenBSD, NetBSD) and `#endif`, as packetdrill's
+ * FreeBSD port has them. Without a profile such parts choose FreeBSD if one of them is for it. Lines keep their numbers.
+ */
+export function textForProfile(text: string, profile?: ProfileName): { readonly text: string; readonly profile?: ProfileName } {
+  const systems = [...text.matchAll(CONDITIONAL)].map(([, system = ""]) => system.toLowerCase());
+  const chosen = profile ?? (systems.includes("freebsd") ? "freebsd" : undefined);
+  const wanted = chosen === "freebsd" ? "freebsd" : "linux";
+  const kept = text.replace(CONDITIONAL, (_all, system: string, body: string) =>
+    system.toLowerCase() === wanted ? body : body.replace(/[^\n]/g, ""),
+  );
+  return chosen === undefined ? { text: kept } : { text: kept, profile: chosen };
+}
+
+const CONDITIONAL = /#ifdef +(FreeBSD|Linux|OpenBSD|NetBSD|Darwin)\b([\s\S]*?)#endif/gi;
+
 const FREEBSD_COMMAND = /\b(?:net\.inet6?\.|kern\.(?:ipc|features|conftxt|timecounter|eventtimer)\b|kldload\b|kldstat\b)/;
 
 const FREEBSD_NAME =

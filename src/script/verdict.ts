@@ -1,5 +1,6 @@
 /** The verdict on one script. */
 import type { ProfileName } from "../tcp/profiles.js";
+import { textForProfile } from "./dialect.js";
 import { ScriptFailure, ScriptSyntaxError, UnsupportedError } from "./errors.js";
 import type { PassedPacket } from "./host.js";
 import type { Step } from "./ladder.js";
@@ -43,7 +44,8 @@ export function judgeScript(text: string, options: RunOptions = {}): Verdict {
   let runner: Runner | undefined;
   const commandLine = Object.entries(options.options ?? {}).map(([name, value]) => ({ name, value }));
   try {
-    runner = new Runner(parseScript(text, definitionsOf(commandLine)), options);
+    const chosen = textForProfile(text, options.profile);
+    runner = new Runner(parseScript(chosen.text, definitionsOf(commandLine)), { ...options, profile: chosen.profile });
     runner.run();
     const { packets, steps, tolerated, profile } = runner.record;
     return { ...NOTHING, outcome: "pass", packets, steps, tolerated, profile };

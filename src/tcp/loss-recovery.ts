@@ -130,7 +130,8 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
   if (tcb.ecn.enabled && !ecnAcknowledged(tcb, seg, delivery.segments, previousUna, now)) return;
   if (recovery.active || delivery.bytes === 0) return;
   sample.now = now;
-  sample.ackedBytes = countedBytes(tcb, delivery.bytes);
+  sample.ackedBytes = countedBytes(tcb, delivery.bytes, previousUna);
+  if (sample.ackedBytes === 0) return;
   sample.flightSize = flightBefore;
   // The congestion window was the limit if less than a segment of it was unused (RFC 7661 §4.1 in spirit), now or when what
   // this ACK acknowledges was sent: of a batch of ACKs only the first finds the window still full.
@@ -144,8 +145,10 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
   congestion.onAck(sample);
 }
 
-/** What of an ACK counts for the congestion window (RFC 3465 §2.2). */
-function countedBytes({ config, congestion, snd }: Tcb, bytes: number): number {
+/** What of an ACK counts for the congestion window. Where bytes are counted (RFC 3465 §2.2), SACKed ones are not. */
+function countedBytes({ config, congestion, snd }: Tcb, delivered: number, previousUna: number): number {
+  if (config.slowStartSegments === NEVER) return delivered;
+  const bytes = seqDiff(snd.una, previousUna);
   return congestion.cwnd < congestion.ssthresh ? Math.min(bytes, config.slowStartSegments * snd.mss) : bytes;
 }
 

@@ -1,7 +1,7 @@
 /** FreeBSD's dialect: how it is told, and what its sysctls do. */
 import { describe, expect, it } from "vitest";
 import { MILLISECOND, SECOND } from "../../src/base/time.js";
-import { profileOfScript } from "../../src/script/dialect.js";
+import { profileOfScript, textForProfile } from "../../src/script/dialect.js";
 import { parseScript } from "../../src/script/parser.js";
 import { readCommand } from "../../src/script/sysctl.js";
 import { ACCEPTED, judge, told } from "./support.js";
@@ -44,6 +44,36 @@ describe("for which system a script was written", () => {
   it("what was asked for by name comes before what the script tells", () => {
     expect(judge(script, { profile: "linux" })).toMatchObject({ outcome: "fail", profile: "linux" });
     expect(judge(ACCEPTED, { profile: "freebsd" })).toMatchObject({ outcome: "pass", profile: "freebsd" });
+  });
+});
+
+describe("parts of a script for one system", () => {
+  const script = `#ifdef FreeBSD
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+#endif
+#ifdef Linux
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 4
+#endif
++0 close(9) = 0`;
+
+  it("FreeBSD's are taken, if there are any", () => {
+    const { text, profile } = textForProfile(script);
+    expect(profile).toBe("freebsd");
+    expect(text).toContain(") = 3");
+    expect(text).not.toContain(") = 4");
+    expect(told(judge(script))).toBe("fail 7: close returned -1 EBADF");
+  });
+
+  it("Linux's, where that was asked for, and the lines keep their numbers", () => {
+    const { text, profile } = textForProfile(script, "linux");
+    expect(profile).toBe("linux");
+    expect(text).toContain(") = 4");
+    expect(text).not.toContain(") = 3");
+    expect(text.split("\n")).toHaveLength(7);
+  });
+
+  it("without such parts a text stays as it is", () => {
+    expect(textForProfile("# a remark\n0 close(3) = 0")).toEqual({ text: "# a remark\n0 close(3) = 0" });
   });
 });
 
