@@ -1,4 +1,5 @@
 /** A stack of ours in virtual time, configured as the script asks. */
+import { SECOND } from "../base/time.js";
 import type { StackConfig } from "../stack/config.js";
 import type { ConnectionConfig } from "../tcp/config.js";
 import { type ProfileName, profileByName } from "../tcp/profiles.js";
@@ -18,7 +19,8 @@ const LINUX = {
 
 /** What belongs to a host, as a freshly started one of each kind has it. */
 const SIZES: Readonly<Record<ProfileName, Partial<ConnectionConfig>>> = {
-  linux: { ...LINUX, zeroWindowProbe: "old-number" },
+  // Also where an RFC says otherwise: scripts for Linux expect it. tcp_syn_retries 6, tcp_syn_linear_timeouts.
+  linux: { ...LINUX, zeroWindowProbe: "old-number", receiver: "linux", synLinearTimeouts: 4, synTimeoutUs: 127 * SECOND },
   rfc: LINUX,
   // net.inet.tcp.recvspace; the send buffer grows with what is written up to sendbuf_max.
   freebsd: { receiveBufferBytes: 65_536, receiveBufferMaxBytes: 0, sendBufferBytes: 2 << 20 },

@@ -117,7 +117,8 @@ export class Listener implements EstablishGate {
 
   /** What a SYN with these control bits is to become. Note: Linux does the same: nothing new while the accept queue is full, with cookies or without. */
   admit(flags = SYN): "half-open" | "cookie" | "dropped" {
-    if ((flags & FIN) !== 0 && this.config.dropsSynFin) return "dropped";
+    // Note: Linux does so in any case: no host begins a connection with its end.
+    if ((flags & FIN) !== 0 && (this.config.dropsSynFin || this.config.receiver === "linux")) return "dropped";
     this.counters.synsReceived++;
     if (this.isFull && this.config.arrivalRules !== "bsd") {
       this.counters.acceptQueueOverflows++;

@@ -32,3 +32,6 @@ const POLL_NAMES: readonly (readonly [number, string])[] = [
   [POLLHUP, "POLLHUP"],
   [POLLRDHUP, "POLLRDHUP"],
 ];
+
+/** net.core.somaxconn of Linux: no accept queue is longer. */
+export const SOMAXCONN = 4096;

@@ -36,6 +36,7 @@ export type NumberOption =
   | "TCP_KEEPCNT"
   | "TCP_USER_TIMEOUT"
   | "TCP_LINGER2"
+  | "TCP_SYNCNT"
   | "TCP_NOTSENT_LOWAT"
   | "TCP_DEFER_ACCEPT"
   | "TCP_FASTOPEN"
@@ -98,7 +99,7 @@ export class SocketOptions {
       case "TCP_USER_TIMEOUT":
         return config.userTimeoutUs === NEVER ? 0 : whole(config.userTimeoutUs, MILLISECOND);
       case "TCP_LINGER2":
-        return config.finWait2Us === NEVER ? -1 : whole(config.finWait2Us, SECOND);
+        return config.finWait2Us === NEVER || config.finWait2Us === 0 ? -1 : whole(config.finWait2Us, SECOND);
       case "SO_MAX_PACING_RATE":
         return config.maxPacingRate === NEVER ? 0xffff_ffff : config.maxPacingRate;
       case "TCP_NOTSENT_LOWAT":
@@ -196,10 +197,16 @@ export class SocketOptions {
         return;
       }
       case "TCP_LINGER2": {
-        // Note: Linux has 0 for the default and a negative value for none at all, after which FIN-WAIT-2 ends at once.
-        inRange(name, value, 1, 120);
-        this.#change({ finWait2Us: value * SECOND });
-        if (tcb !== undefined) live.setLinger2(tcb, value * SECOND);
+        // Note: Linux does the same: a negative value ends FIN-WAIT-2 at once, one above 120 s counts as 120 s.
+        inRange(name, value, -0x8000_0000, 0x7fff_ffff);
+        const us = Math.min(Math.max(value, 0), 120) * SECOND;
+        if (value === 0) {
+          const { finWait2Us, ...others } = this.config;
+          this.config = others;
+          return;
+        }
+        this.#change({ finWait2Us: us });
+        if (tcb !== undefined) live.setLinger2(tcb, us);
         return;
       }
       case "SO_MAX_PACING_RATE": {
@@ -214,6 +221,10 @@ export class SocketOptions {
         if (tcb !== undefined) live.setNotSentLowWater(tcb, bytes);
         return;
       }
+      case "TCP_SYNCNT":
+        inRange(name, value, 1, 127);
+        this.#change({ synTimeoutUs: (2 ** (value + 1) - 1) * SECOND });
+        return;
       case "TCP_DEFER_ACCEPT":
         this.#change({ deferAcceptUs: Math.max(0, value) * SECOND });
         return;

@@ -21,12 +21,12 @@ export function isReadable(tcb: Tcb, inline: boolean): boolean {
   return tcb.receiveQueue.length > (!inline && urgentMark(tcb) === 0 ? 1 : 0);
 }
 
-/** Copies what is there into `target`, up to the mark but not across it; an urgent byte that stands first is left out. */
+/** Copies what is there into `target`, up to the mark but not across it; an urgent byte that stands first is left out unless it is in line. */
 export function readStream(connection: Connection, target: Uint8Array, inline: boolean, peek: boolean): number {
   const { tcb } = connection;
-  const mark = inline ? -1 : urgentMark(tcb);
+  const mark = urgentMark(tcb);
   let skip = 0;
-  if (mark === 0 && tcb.receiveQueue.length > 0) {
+  if (mark === 0 && !inline && tcb.receiveQueue.length > 0) {
     if (peek) skip = 1;
     else connection.read(SKIPPED);
   }

@@ -24,6 +24,7 @@ import {
   POLLOUT,
   POLLPRI,
   POLLRDHUP,
+  SOMAXCONN,
 } from "./socket-constants.js";
 import { type Linger, type NumberOption, SocketOptions } from "./socket-options.js";
 import { hasUrgentByte, isReadable, readStream, urgentMark } from "./socket-receive.js";
@@ -137,7 +138,7 @@ export class StackSocket {
       throw new RawTcpError("EINVAL", "listen: the socket is connected");
     }
     if (this.#listener !== undefined) {
-      this.#listener.backlog = Math.max(1, backlog);
+      this.#listener.backlog = Math.max(1, this.#acceptQueue(backlog));
       return;
     }
     const { address, port } = this.#bound ?? { address: UNSPECIFIED[this.family], port: 0 };
@@ -146,7 +147,7 @@ export class StackSocket {
       this.#listener = this.#host.stack.listen({
         address,
         port,
-        backlog: Math.max(0, backlog),
+        backlog: this.#acceptQueue(backlog),
         fastOpenQueue: this.#options.fastOpenQueue,
         ...(this.#options.fastOpenKey === undefined ? {} : { fastOpenKey: this.#options.fastOpenKey }),
         connection: this.#options.config,
@@ -278,6 +279,7 @@ export class StackSocket {
     }
     if (this.#isBsd && (connection === undefined || isGone(connection))) throw notConnected("shutdown");
     if (read) this.#shutdownRead = true;
+    if (read && connection !== undefined) connection.tcb.readerShut = true;
     if (how !== "SHUT_RD") this.#shutdownWrite = true;
     if (connection === undefined || isGone(connection)) throw notConnected("shutdown");
     if (how !== "SHUT_RD") connection.shutdown(now);
@@ -317,7 +319,8 @@ export class StackSocket {
       if (connection === undefined || sendShut || this.#writable(connection)) mask |= POLLOUT;
       if (connection !== undefined && this.#urgentReady(connection)) mask |= POLLPRI;
     }
-    return this.#pendingError() === "" ? mask : mask | POLLERR;
+    const isQueued = connection?.tcb.linux?.hasErrorQueued === true;
+    return this.#pendingError() === "" && !isQueued ? mask : mask | POLLERR;
   }
 
   /** Throws `EINVAL` for a listening socket. */
@@ -330,7 +333,7 @@ export class StackSocket {
     const mark = urgentMark(tcb);
     switch (request) {
       case "SIOCINQ":
-        return mark > 0 && hasUrgentByte(tcb) && !this.#options.outOfBandInline ? mark : tcb.receiveQueue.length;
+        return mark >= 0 && hasUrgentByte(tcb) && !this.#options.outOfBandInline ? mark : tcb.receiveQueue.length;
       case "SIOCOUTQ":
         return isGone(connection) ? 0 : tcb.sendQueue.length + (tcb.finQueued && !finAcked(connection) ? 1 : 0);
       case "SIOCOUTQNSD":
@@ -388,7 +391,12 @@ export class StackSocket {
 
   /** TCP_INFO. Of a listener `tcpi_unacked` is how many wait for accept, `tcpi_sacked` its backlog. */
   info(now: Micros): TcpInfo {
-    if (this.#connection !== undefined) return this.#connection.info(now);
+    if (this.#connection !== undefined) {
+      const found = this.#connection.info(now);
+      // To a socket TIME-WAIT is as good as CLOSED.
+      if (this.#connection.state === "TIME-WAIT") found.tcpi_state = TCP_STATE_NUMBERS.CLOSED;
+      return found;
+    }
     const { address, port } = this.getsockname();
     const seed = { tsOffset: 0, ipId: 0 };
     const info = new Connection(0, this.#config(), address, port, UNSPECIFIED[this.family], 0, seed).info(now);
@@ -396,7 +404,7 @@ export class StackSocket {
     if (listener === undefined) return info;
     info.tcpi_state = TCP_STATE_NUMBERS.LISTEN;
     info.tcpi_unacked = listener.acceptQueue.length;
-    info.tcpi_sacked = listener.backlog;
+    info.tcpi_sacked = listener.backlog - (this.#config().receiver === "linux" ? 1 : 0);
     return info;
   }
 
@@ -565,6 +573,12 @@ export class StackSocket {
     tcb.receiveQueue.copyOut(mark, target, 0, 1);
     if (!peek) this.#urgentTaken = tcb.rcv.up;
     return 1;
+  }
+
+  /** How many connections may wait for accept. Note: in Linux one more than was asked for, and no more than somaxconn. */
+  #acceptQueue(backlog: number): number {
+    if (this.#config().receiver !== "linux") return Math.max(0, backlog);
+    return (backlog < 0 ? SOMAXCONN : Math.min(backlog, SOMAXCONN)) + 1;
   }
 
   #config(): ConnectionConfig {

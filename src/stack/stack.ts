@@ -291,7 +291,7 @@ export class Stack implements ListenerHost {
     listener.synQueue.clear();
     listener.acceptQueue.length = 0;
     listener.fastOpenPending.clear();
-    for (const connection of orphans) connection.abort(now);
+    for (const connection of orphans) connection.orphan(now);
     this.#ports.release(listener.portKey);
     this.onWake?.();
   }

@@ -27,7 +27,7 @@ export function processAck(tcb: Tcb, seg: Segment, now: Micros): string {
     ackForRecovery(tcb, seg, previousUna, false, now);
     afterAck(tcb, finAcked, now);
     updateWindow(tcb, seg, now);
-    if (finAcked) return afterFin(tcb, now);
+    if (finAcked) return afterFin(tcb, seg, now);
     return "";
   }
   if (seg.ack === previousUna) {
@@ -116,11 +116,13 @@ function updateWindow(tcb: Tcb, seg: Segment, now: Micros): void {
 }
 
 /** Our FIN is acknowledged. Returns "" when the sixth step still has something to do. */
-function afterFin(tcb: Tcb, now: Micros): string {
+function afterFin(tcb: Tcb, seg: Segment, now: Micros): string {
   switch (tcb.state) {
     case "FIN-WAIT-1":
       setState(tcb, "FIN-WAIT-2", "rcv ACK of FIN", now);
-      if (tcb.readerGone) startFinWait2(tcb, now);
+      if (!tcb.readerGone) return "";
+      if (tcb.config.finWait2Us <= 0) return endWithoutWaiting(tcb, seg, now);
+      startFinWait2(tcb, now);
       return "";
     case "CLOSING":
       setState(tcb, "TIME-WAIT", "rcv ACK of FIN", now);
@@ -132,6 +134,15 @@ function afterFin(tcb: Tcb, now: Micros): string {
     default:
       return "";
   }
+}
+
+/** TCP_LINGER2 below 0: the user is gone and wants no FIN-WAIT-2. Note: Linux answers with RST, as we do. */
+function endWithoutWaiting(tcb: Tcb, seg: Segment, now: Micros): string {
+  tcb.pending.strayReset = true;
+  tcb.pending.strayResetSeq = seg.ack;
+  tcb.pending.strayResetIsPlain = true;
+  setState(tcb, "CLOSED", "FIN-WAIT-2 is not waited for", now);
+  return "ACK of FIN: closed without waiting for the peer's FIN";
 }
 
 /** Nobody reads any more: do not wait for the peer's FIN for ever. Note: Linux does the same (tcp_fin_timeout). */

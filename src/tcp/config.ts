@@ -36,6 +36,21 @@ export interface ConnectionConfig {
   readonly noDelay: boolean;
   /** Longest wait before received data is acknowledged; 0 acknowledges at once (RFC 9293 MUST-40: below 0.5 s). */
   readonly delayedAckUs: Micros;
+  /**
+   * How segments are received: by RFC 9293 with what practice has added to it ("rfc9293"), or all as Linux does it, also where an RFC
+   * recommends or says otherwise ("linux"): the order of checks and their tolerance, the window by memory, delayed ACKs by the peer's
+   * pace. See `linux-arrivals.ts`, `linux-receiver.ts`, `linux-acks.ts`. For scripts that were written for Linux.
+   */
+  readonly receiver: "rfc9293" | "linux";
+  /** Of the receiver "linux": no ACK is delayed longer (Linux: net.ipv4.tcp_delack_max, a route's setting too). */
+  readonly delayedAckMaxUs: Micros;
+  /** The same: how long duplicate ACKs are held back at the most, and how many of them (Linux: tcp_comp_sack_delay_ns, tcp_comp_sack_nr). */
+  readonly ackCompressionUs: Micros;
+  readonly compressedAcks: number;
+  /** The same: the window may be taken back (Linux: net.ipv4.tcp_shrink_window; RFC 9293 SHLD-14 says not). */
+  readonly shrinksWindow: boolean;
+  /** The same: RST does not end TIME-WAIT (RFC 1337; Linux: net.ipv4.tcp_rfc1337). */
+  readonly timeWaitIgnoresReset: boolean;
   /** Segments that are acknowledged at once at the start and after a pause, whatever `delayedAckUs` says; 0 for none. */
   readonly quickAckSegments: number;
   /** Two segments of any size are acknowledged at once, not only as many bytes as two full ones have (RFC 9293 SHLD-19). */
@@ -57,6 +72,8 @@ export interface ConnectionConfig {
   readonly persistMaxUs: Micros;
   /** How long a SYN of ours is repeated before OPEN fails. */
   readonly synTimeoutUs: Micros;
+  /** Repetitions of a SYN before the time between them begins to double (Linux: tcp_syn_linear_timeouts; RFC 6298 §5.5 says 0). */
+  readonly synLinearTimeouts: number;
   /** How often a SYN-ACK is repeated before the half-open connection is forgotten. */
   readonly synAckRetries: number;
   /** R2: how long data or FIN may stay unacknowledged while it is being repeated. */
@@ -172,6 +189,12 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   // Note: Linux does the same (TCP_MAX_QUICKACKS).
   quickAckSegments: 16,
   countsSegmentsForAck: false,
+  receiver: "rfc9293",
+  delayedAckMaxUs: 200 * MILLISECOND,
+  ackCompressionUs: MILLISECOND,
+  compressedAcks: 44,
+  shrinksWindow: false,
+  timeWaitIgnoresReset: false,
   // RFC 6298 §2.1.
   rtoInitialUs: SECOND,
   // RFC 6298 §2.4 asks for 1 s. Note: Linux uses 200 ms (TCP_RTO_MIN), which its delayed ACKs of at most 200 ms allow.
@@ -185,6 +208,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   persistMaxUs: NEVER,
   // RFC 9293 MUST-23: at least 3 minutes.
   synTimeoutUs: 3 * MINUTE,
+  synLinearTimeouts: 0,
   // Note: Linux does the same (net.ipv4.tcp_synack_retries).
   synAckRetries: 5,
   // RFC 9293 SHLD-11 wants at least 100 s. Linux's tcp_retries2 of 15 comes to about 15 minutes.

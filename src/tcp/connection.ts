@@ -135,6 +135,12 @@ export class Connection {
     this.wake?.();
   }
 
+  /** The listener is no more, and nobody has accepted: RST. */
+  orphan(now: Micros): void {
+    calls.orphan(this.tcb, now);
+    this.wake?.();
+  }
+
   /** TCP_NODELAY. */
   setNoDelay(on: boolean): void {
     options.setNoDelay(this.tcb, on);

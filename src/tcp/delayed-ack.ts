@@ -40,12 +40,20 @@ export function ackDelayUs(tcb: Tcb): Micros {
 
 /** Data of ours leaves: soon after the peer's it is an answer, and the next ACK can ride on such a one. */
 export function noteAnswer(tcb: Tcb, now: Micros): void {
+  if (tcb.linux !== undefined) {
+    tcb.linux.acks.answered(now);
+    return;
+  }
   const state = tcb.ackDelay;
   if (state.lastDataAt >= 0 && now - state.lastDataAt < tcb.config.delayedAckUs) state.interactive = true;
 }
 
 /** TCP_QUICKACK: `on` acknowledges at once what waits and the next segments, off goes back to delaying. Not for ever, either. */
-export function setQuickAck(tcb: Tcb, on: boolean): void {
+export function setQuickAck(tcb: Tcb, on: boolean | number): void {
+  if (tcb.linux !== undefined) {
+    tcb.linux.acks.set(tcb, Number(on));
+    return;
+  }
   const state = tcb.ackDelay;
   state.interactive = !on;
   if (!on) {

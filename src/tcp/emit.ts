@@ -96,8 +96,10 @@ function putSynOptions(tcb: Tcb, bytes: Uint8Array, at: number, answer: boolean,
   bytes[at + 1] = 4;
   putU16(bytes, at + 2, announcedMss(tcb));
   at += 4;
-  const sack = answer ? tcb.sack.enabled : tcb.config.sack;
-  if (answer ? tcb.ts.enabled : tcb.config.timestamps) {
+  // Note: in a simultaneous open Linux sends its own SYN once more, with ACK.
+  const repeats = answer && (tcb.passive || tcb.linux === undefined);
+  const sack = repeats ? tcb.sack.enabled : tcb.config.sack;
+  if (repeats ? tcb.ts.enabled : tcb.config.timestamps) {
     at = putTimestamps(tcb, bytes, at, answer, now);
     // SACK-permitted takes the place of the two NOPs before the timestamps.
     if (sack) putSackPermitted(bytes, at - 12);
@@ -106,11 +108,11 @@ function putSynOptions(tcb: Tcb, bytes: Uint8Array, at: number, answer: boolean,
     bytes[at + 1] = OPTION_NOP;
     at = putSackPermitted(bytes, at + 2);
   }
-  if (answer ? tcb.scaling : tcb.config.windowScaling) {
+  if (repeats ? tcb.scaling : tcb.config.windowScaling) {
     bytes[at] = OPTION_NOP;
     bytes[at + 1] = OPTION_WINDOW_SCALE;
     bytes[at + 2] = 3;
-    bytes[at + 3] = answer ? tcb.rcv.windShift : offeredShift(tcb);
+    bytes[at + 3] = repeats ? tcb.rcv.windShift : offeredShift(tcb);
     at += 4;
   }
   return putFastOpen(tcb.fastOpen, bytes, at);
@@ -171,6 +173,7 @@ export function announcedMss(tcb: Tcb): number {
 
 /** The smallest shift that lets the 16-bit field express the largest receive buffer (RFC 7323 §2.3: at most 14). */
 export function offeredShift(tcb: Tcb): number {
+  if (tcb.linux !== undefined) return tcb.linux.shift;
   let shift = 0;
   const { receiveBufferMaxBytes, scaleForBytes } = tcb.config;
   const largest = Math.max(tcb.receiveBufferBytes, receiveBufferMaxBytes, scaleForBytes);

@@ -16,7 +16,19 @@ import type { State } from "./state.js";
 export type ConnectionEvent = "established" | "readable" | "writable" | "urgent" | "trouble" | "failed" | "closed";
 
 /** Why a connection failed: the codes of Node and POSIX. */
-export type Failure = "ECONNREFUSED" | "ECONNRESET" | "ETIMEDOUT" | "ECONNABORTED" | "EHOSTUNREACH" | "ENETUNREACH";
+export type Failure =
+  | "ECONNREFUSED"
+  | "ECONNRESET"
+  | "ETIMEDOUT"
+  | "ECONNABORTED"
+  | "EHOSTUNREACH"
+  | "ENETUNREACH"
+  | "EHOSTDOWN"
+  | "ENONET"
+  | "ENOPROTOOPT"
+  | "EOPNOTSUPP"
+  | "EPROTO"
+  | "EACCES";
 
 export type TimerName =
   | "retransmission"

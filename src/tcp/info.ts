@@ -139,7 +139,7 @@ export interface TcpInfo {
 
 /** TCP_INFO of a connection at `now`. Plain values, safe to keep. */
 export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
-  const { snd, rcv, rtt, sent, sack, counters, congestion, config, recovery, rate, limits } = tcb;
+  const { snd, rcv, rtt, sent, sack, counters, congestion, config, recovery, rate, limits, linux } = tcb;
   const probing = tcb.timers.persist !== NEVER;
   const cwnd = Math.max(1, Math.floor(congestionWindow(tcb) / snd.mss));
   const ssthresh = congestion.ssthresh === NEVER ? INFINITE_SSTHRESH : Math.floor(congestion.ssthresh / snd.mss);
@@ -159,9 +159,9 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_rcv_wscale: rcv.windShift,
     tcpi_delivery_rate_app_limited: rate.rateAppLimited ? 1 : 0,
     tcpi_rto: rtt.backedOff(tcb.backoffs),
-    tcpi_ato: config.delayedAckUs,
+    tcpi_ato: linux?.acks.delayUs ?? config.delayedAckUs,
     tcpi_snd_mss: snd.mss,
-    tcpi_rcv_mss: tcb.largestIn > 0 ? tcb.largestIn : Math.min(advmss, 536),
+    tcpi_rcv_mss: linux !== undefined ? linux.mss : tcb.largestIn > 0 ? tcb.largestIn : Math.min(advmss, 536),
     tcpi_unacked: unacked,
     tcpi_sacked: sack.enabled ? sent.sackedSegments : Math.min(recovery.dupAcks, unacked),
     tcpi_lost: sent.lostSegments + Math.max(0, sent.retransmittedSegments - probed),
@@ -172,15 +172,15 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_last_data_recv: elapsedMs(tcb.lastDataReceivedAt, now),
     tcpi_last_ack_recv: elapsedMs(tcb.lastAckReceivedAt, now),
     tcpi_pmtu: Math.min(config.mtuBytes, tcb.pathMtu.bytes),
-    tcpi_rcv_ssthresh: tcb.receiveBufferBytes,
+    tcpi_rcv_ssthresh: linux?.threshold ?? tcb.receiveBufferBytes,
     tcpi_rtt: rtt.srtt,
     tcpi_rttvar: rtt.rttvar,
     tcpi_snd_ssthresh: ssthresh,
     tcpi_snd_cwnd: cwnd,
     tcpi_advmss: advmss,
     tcpi_reordering: 3,
-    tcpi_rcv_rtt: tcb.tuning.rttUs,
-    tcpi_rcv_space: tcb.tuning.spaceBytes,
+    tcpi_rcv_rtt: linux === undefined ? tcb.tuning.rttUs : linux.rttUs8 >>> 3,
+    tcpi_rcv_space: linux?.readBytes ?? tcb.tuning.spaceBytes,
     tcpi_total_retrans: counters.retransmits,
     tcpi_pacing_rate: Math.floor(pacingRate(tcb)),
     tcpi_max_pacing_rate: config.maxPacingRate,

@@ -68,13 +68,19 @@ export function askForAck(tcb: Tcb, reason: string): void {
 /** Starts the retransmission timer with the present back-off (RFC 6298 §5.1, 5.3, 5.5); it expires when R2 is over at the latest. */
 export function startRetransmission(tcb: Tcb, now: Micros): void {
   if (tcb.backoffs === 0) tcb.backoffSince = now;
+  if (tcb.state === "SYN-SENT" && tcb.config.synLinearTimeouts > 0) {
+    // Note: Linux looks at a SYN's time when a repetition is due, and not in between.
+    const doublings = Math.max(0, tcb.backoffs - tcb.config.synLinearTimeouts);
+    tcb.timers.retransmission = Math.min(now + tcb.rtt.backedOff(doublings), tcb.backoffSince + tcb.config.userTimeoutUs);
+    return;
+  }
   tcb.timers.retransmission = Math.min(now + tcb.rtt.backedOff(tcb.backoffs), tcb.backoffSince + patience(tcb));
 }
 
 function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const repeated = tcb.snd.max !== tcb.iss;
   const answer = tcb.state === "SYN-RECEIVED";
-  const field = advertise(tcb, 0);
+  const field = tcb.linux?.window ?? advertise(tcb, 0);
   const data = answer || repeated ? 0 : synPayload(tcb, Math.min(tcb.config.mtuBytes, tcb.pathMtu.bytes) - headerBytes(tcb));
   if (data > 0) tcb.fastOpen.synBytes = data;
   const end = seqAdd(tcb.iss, 1 + data);
@@ -95,7 +101,9 @@ function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   emitSegment(tcb, out, now, flags, tcb.iss, answer ? tcb.rcv.nxt : 0, field, 0, data, note);
   acknowledged(tcb);
   if (repeated) tcb.counters.retransmits++;
-  startRetransmission(tcb, now);
+  // Note: in a simultaneous open Linux lets the timer of its SYN run on.
+  const runsOn = tcb.linux !== undefined && answer && !tcb.passive && tcb.timers.retransmission > now;
+  if (!runsOn || tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
   return true;
 }
 
@@ -222,7 +230,7 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
   tcb.ecn.newData = data > 0;
   const end = emitData(tcb, now, out, seq, data, note);
   tcb.ecn.newData = false;
-  noteAnswer(tcb, now);
+  if (data > 0) noteAnswer(tcb, now);
   corkSent(tcb);
   tcb.rate.sent(tcb.sent.push(seq, end, now), tcb.sent.length === 1, now);
   if (tcb.recovery.active) tcb.recovery.prr.sent(seqDiff(end, seq));
@@ -346,7 +354,9 @@ function sendReset(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   // It must hit the peer's RCV.NXT (RFC 5961 §3): with a closed window a probe's byte was not taken.
   const seq = tcb.snd.wnd === 0 && tcb.synAcked ? tcb.snd.una : tcb.snd.max;
   if (rstIsBare) emitSegment(tcb, out, now, RST, seq, 0, 0, 0, 0, rstReason);
-  else emitSegment(tcb, out, now, RST | ACK, seq, tcb.rcv.nxt, 0, 0, 0, rstReason);
+  // Note: Linux tells its window in a RST too.
+  else
+    emitSegment(tcb, out, now, RST | ACK, seq, tcb.rcv.nxt, tcb.linux?.advertise(tcb, tcb.rcv.windShift) ?? 0, 0, 0, rstReason);
   return true;
 }
 
@@ -356,6 +366,7 @@ function sendStrayReset(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   if (pending.strayResetHasAck) emitSegment(tcb, out, now, RST | ACK, 0, pending.strayResetSeq, 0, 0, 0, NOTE_STRANGER);
   else emitSegment(tcb, out, now, RST, pending.strayResetSeq, 0, 0, 0, 0, NOTE_STRAY);
   pending.strayResetIsPlain = false;
+  pending.strayResetHasAck = false;
   return true;
 }
 
@@ -369,6 +380,7 @@ function acknowledged(tcb: Tcb): void {
   tcb.pending.ackReason = "";
   tcb.timers.delayedAck = NEVER;
   tcb.unackedBytes = 0;
+  tcb.linux?.acks.sent(tcb);
   tcb.ts.lastAckSent = tcb.rcv.nxt;
 }
 

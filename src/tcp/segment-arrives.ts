@@ -15,6 +15,7 @@ import { ecnReceived, takeSynEcn } from "./ecn.js";
 import { offeredShift } from "./emit.js";
 import { EVENT_URGENT } from "./event-bits.js";
 import { takeSynAck } from "./fast-open.js";
+import { linuxArrives, linuxText } from "./linux-arrivals.js";
 import { askForAck } from "./output.js";
 import { fail, setState, startTimeWait } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
@@ -60,6 +61,7 @@ function fastOpenText(tcb: Tcb, seg: Segment, now: Micros): string {
   seg.flags &= ~FIN;
   // No window was told yet: all that there is room for.
   rcv.adv = seqAdd(rcv.nxt, Math.min(tcb.receiveSpace, seg.payloadLength));
+  tcb.linux?.established(tcb, now);
   processText(tcb, seg, now);
   tcb.fastOpen.synDataAcked = rcv.nxt !== seqAdd(tcb.irs, 1);
   return "SYN with a good Fast Open cookie: its data goes to the user at once";
@@ -96,7 +98,14 @@ function synSent(tcb: Tcb, seg: Segment, now: Micros): string {
   }
   setState(tcb, "ESTABLISHED", "rcv SYN,ACK", now);
   acceptWindow(tcb, seg, now);
+  tcb.linux?.established(tcb, now);
+  if (tcb.linux?.acks.isInteractive === true) {
+    tcb.linux.acks.delayHandshake(tcb, now);
+    return "SYN,ACK: connected, the ACK goes with the first data";
+  }
   askForAck(tcb, "third segment: both directions work");
+  // Note: Linux lets the peer repeat them.
+  if (tcb.linux !== undefined) return "SYN,ACK: connected";
   // Text and FIN may ride on the SYN-ACK: on with the sixth step.
   return textSteps(tcb, seg, now, "SYN,ACK: connected");
 }
@@ -107,6 +116,8 @@ const SYN_AFTER_RESET: Micros = 2 * MILLISECOND;
 // §3.10.7.4 OTHER STATES
 function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
   if (tcb.config.arrivalRules === "bsd") return bsdArrives(tcb, seg, now) ?? fifthStep(tcb, seg, now);
+  const { linux } = tcb;
+  if (linux !== undefined) return linuxArrives(tcb, linux, seg, now) ?? afterLinuxChecks(tcb, seg, now);
   // RFC 7323 §5.3 R1: PAWS comes before the sequence check.
   if (tcb.ts.enabled && (seg.flags & RST) === 0) {
     if (!seg.hasTimestamps) return drop(tcb, "dropped: no timestamp on a connection that uses them", now);
@@ -148,6 +159,11 @@ function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
   return fifthStep(tcb, seg, now);
 }
 
+/** A RST that is good, a SYN-ACK of a simultaneous open, or the fifth step. */
+function afterLinuxChecks(tcb: Tcb, seg: Segment, now: Micros): string {
+  return (seg.flags & RST) !== 0 ? reset(tcb, now) : fifthStep(tcb, seg, now);
+}
+
 /** The fifth step, for a segment with ACK, and those after it. */
 function fifthStep(tcb: Tcb, seg: Segment, now: Micros): string {
   const { snd } = tcb;
@@ -167,6 +183,13 @@ function fifthStep(tcb: Tcb, seg: Segment, now: Micros): string {
 function textSteps(tcb: Tcb, seg: Segment, now: Micros, note: string): string {
   if ((seg.flags & URG) !== 0) processUrgent(tcb, seg);
   if (tcb.ecn.enabled) ecnReceived(tcb, seg);
+  const { linux } = tcb;
+  if (linux !== undefined) {
+    const text = linuxText(tcb, linux, seg, now);
+    const fin = processFin(tcb, now);
+    linux.acks.check(tcb, now);
+    return fin || text || note;
+  }
   if (seg.len === 0 || (seg.flags & (ACK | SYN)) === SYN) return note;
   const text = processText(tcb, seg, now);
   const fin = processFin(tcb, now);
@@ -279,6 +302,13 @@ function takeSyn(tcb: Tcb, seg: Segment, now: Micros): void {
   takeSynEcn(tcb, seg);
   // Our SYN announced 64 KiB at the most: what it promised stands (SYN-SENT), or will be promised by the SYN-ACK.
   if (tcb.state === "SYN-SENT") rcv.adv = seqAdd(rcv.nxt, Math.min(tcb.receiveBufferBytes, 0xffff));
+  const { linux } = tcb;
+  if (linux !== undefined) {
+    if (tcb.state === "LISTEN") linux.begin(tcb);
+    if (tcb.scaling) rcv.windShift = linux.shift;
+    linux.windowAt = rcv.nxt;
+    rcv.adv = seqAdd(rcv.nxt, linux.window);
+  }
   setEffectiveMss(tcb, seg.mss);
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   snd.wnd = seg.wnd;
@@ -298,6 +328,7 @@ function establish(tcb: Tcb, seg: Segment, now: Micros): void {
   // RFC 5681 §3.1: after a lost SYN,ACK one segment. (For a lost SYN `setEffectiveMss` has seen to it.)
   if (tcb.synRepeated) tcb.congestion = tcb.config.congestion(tcb.snd.mss, tcb.snd.mss);
   if (tcb.config.wholeSegmentBuffer) tcb.receiveBufferBytes = wholeSegments(tcb, tcb.receiveBufferBytes);
+  tcb.linux?.established(tcb, now);
   if (tcb.finQueued) setState(tcb, "FIN-WAIT-1", "CLOSE was called before", now);
 }
 
@@ -316,7 +347,8 @@ function reset(tcb: Tcb, now: Micros): string {
         setState(tcb, "LISTEN", "rcv RST", now);
         return "RST: half-open connection forgotten, back to LISTEN";
       }
-      fail(tcb, "ECONNREFUSED", "rcv RST: connection refused", now);
+      // Note: Linux says "refused" in SYN-SENT alone.
+      fail(tcb, tcb.linux === undefined ? "ECONNREFUSED" : "ECONNRESET", "rcv RST: connection refused", now);
       return "connection refused";
     case "CLOSING":
     case "LAST-ACK":

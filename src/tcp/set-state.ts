@@ -16,6 +16,8 @@ export function setState(tcb: Tcb, to: State, reason: string, now: Micros): void
     tcb.events |= EVENT_ESTABLISHED;
     startKeepAlive(tcb, now);
   }
+  // Note: in Linux what is left in TIME-WAIT, or comes out of the SYN queue, is another socket, with a rate limit of its own.
+  if (tcb.linux !== undefined && (to === "TIME-WAIT" || from === "SYN-RECEIVED")) tcb.lastChallengeAt = -NEVER;
   if (to === "CLOSED" || to === "LISTEN") release(tcb);
   if (to === "CLOSED") tcb.events |= EVENT_CLOSED;
   tcb.observer?.state(tcb.owner, from, to, reason, now);
@@ -61,6 +63,7 @@ function release(tcb: Tcb): void {
   timers.keepAlive = NEVER;
   timers.linger = NEVER;
   timers.cork = NEVER;
+  timers.sackCompression = NEVER;
   tcb.pending.ack = false;
   tcb.pending.keepAlive = false;
   tcb.pending.tlp = false;

@@ -50,9 +50,9 @@ export function setLinger(tcb: Tcb, lingerUs: Micros): void {
   change(tcb, { lingerUs });
 }
 
-/** TCP_LINGER2 in µs: how long FIN-WAIT-2 lasts after CLOSE; NEVER for no limit. Throws `EINVAL` unless positive. */
+/** TCP_LINGER2 in µs: how long FIN-WAIT-2 lasts after CLOSE; NEVER for no limit, 0 for not at all. Throws `EINVAL` if negative. */
 export function setLinger2(tcb: Tcb, finWait2Us: Micros): void {
-  checkTime("FIN-WAIT-2 time", finWait2Us);
+  if (finWait2Us !== 0) checkTime("FIN-WAIT-2 time", finWait2Us);
   change(tcb, { finWait2Us });
 }
 
@@ -96,7 +96,9 @@ export function setReceiveBuffer(tcb: Tcb, bytes: number): void {
   checkInteger("receive buffer", bytes, 1, LARGEST_BUFFER);
   change(tcb, { receiveBufferBytes: bytes, receiveBufferMaxBytes: 0 });
   tcb.receiveBufferBytes = bytes;
-  if (mayStillReceive(tcb) && windowUpdateDue(tcb)) askForAck(tcb, "window update: the buffer has grown");
+  tcb.linux?.fix(tcb, bytes);
+  if (tcb.linux === undefined && mayStillReceive(tcb) && windowUpdateDue(tcb))
+    askForAck(tcb, "window update: the buffer has grown");
 }
 
 /** TCP_NOTSENT_LOWAT in bytes: SEND takes nothing while as much was never sent; NEVER for no mark. Throws `EINVAL` unless positive. */

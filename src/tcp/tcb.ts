@@ -23,6 +23,7 @@ import { EcnVariables } from "./ecn.js";
 import type { ConnectionObserver, Failure } from "./events.js";
 import { FastOpen } from "./fast-open.js";
 import { KeepAliveVariables } from "./keep-alive.js";
+import { LinuxReceiver } from "./linux-receiver.js";
 import { MtuSearch } from "./mtu-probing.js";
 import { PathMtu } from "./path-mtu.js";
 import { ProportionalRateReduction } from "./prr.js";
@@ -118,6 +119,8 @@ export class Timers {
   cork: Micros = NEVER;
   /** The next segment may leave. */
   pacing: Micros = NEVER;
+  /** Duplicate ACKs that were held back. */
+  sackCompression: Micros = NEVER;
 }
 
 /** What the next calls of `pollTransmit` have to send besides new data. */
@@ -211,6 +214,8 @@ export class Tcb {
   readonly limits = new SendLimits();
   readonly tuning = new ReceiveTuning();
   readonly sack = new SackBlocks();
+  /** Where `config.receiver` is "linux". */
+  readonly linux: LinuxReceiver | undefined;
   readonly pathMtu = new PathMtu();
   readonly mtuSearch = new MtuSearch();
 
@@ -220,6 +225,8 @@ export class Tcb {
   finQueued = false;
   /** The user will not receive any more (CLOSE, not just SHUTDOWN): new data is answered with RST (SHLD-3). */
   readerGone = false;
+  /** The user reads no more, but has not closed (POSIX: shutdown SHUT_RD). */
+  readerShut = false;
   /** SEND took less than was offered; "writable" is owed. */
   writeBlocked = false;
   /** SND.UP is ahead of SND.UNA: urgent data is on its way. */
@@ -292,6 +299,7 @@ export class Tcb {
     this.ipId = ipId;
     this.receiveBufferBytes = config.receiveBufferBytes;
     this.rtt = new RttEstimator(config.rtoInitialUs, config.rtoMinUs, config.rtoMaxUs, config.rtoSlopUs);
+    this.linux = config.receiver === "linux" ? new LinuxReceiver() : undefined;
     this.congestion = config.congestion(536, 536);
   }
 

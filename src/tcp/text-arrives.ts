@@ -5,6 +5,7 @@ import type { Segment } from "../wire/segment.js";
 import { FIN, SYN } from "../wire/tcp-flags.js";
 import { ackDelayUs, acknowledgesAtOnce } from "./delayed-ack.js";
 import { EVENT_READABLE } from "./event-bits.js";
+import { linuxFin } from "./linux-arrivals.js";
 import { askForAck } from "./output.js";
 import { setState, startTimeWait } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
@@ -63,8 +64,9 @@ export function processFin(tcb: Tcb, now: Micros): string {
   rcv.nxt = seqAdd(rcv.nxt, 1);
   // A peer that has sent text beyond its own FIN is not told that we have it.
   tcb.outOfOrder.clear();
-  askForAck(tcb, "acknowledges FIN: it takes one sequence number");
   tcb.events |= EVENT_READABLE;
+  if (tcb.linux !== undefined) linuxFin(tcb, tcb.linux);
+  else askForAck(tcb, "acknowledges FIN: it takes one sequence number");
   switch (tcb.state) {
     case "ESTABLISHED":
       setState(tcb, "CLOSE-WAIT", "rcv FIN", now);

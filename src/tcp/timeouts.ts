@@ -22,6 +22,10 @@ export function handleTimeout(tcb: Tcb, now: Micros): void {
   const timers = tcb.timers;
   if (now < deadline(tcb)) return;
   if (now >= timers.delayedAck) delayedAck(tcb, now);
+  if (now >= timers.sackCompression) {
+    timers.sackCompression = NEVER;
+    tcb.linux?.acks.expireCompression(tcb);
+  }
   if (now >= timers.rack) rackTimeout(tcb, now);
   // A tail loss probe comes in the place of a time-out and starts that timer anew (RFC 8985 §7.2).
   if (now >= timers.tlp) tlpTimeout(tcb, now);
@@ -42,6 +46,7 @@ export function nextTimeout(tcb: Tcb): Micros {
 
 function delayedAck(tcb: Tcb, now: Micros): void {
   tcb.timers.delayedAck = NEVER;
+  if (tcb.linux !== undefined && !tcb.linux.acks.expire(tcb)) return;
   // The answer that was to carry the ACK did not come.
   tcb.ackDelay.interactive = false;
   tcb.observer?.timer(tcb.owner, "delayed-ack", "expire", 0, "acknowledges what has come", now);

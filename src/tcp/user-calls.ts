@@ -26,6 +26,7 @@ import { wholeSegments, windowUpdateDue } from "./window.js";
 export function openActive(tcb: Tcb, iss: number, now: Micros, data?: Uint8Array): void {
   if (tcb.state !== "CLOSED" && tcb.state !== "LISTEN") throw alreadyOpen();
   begin(tcb, iss);
+  tcb.linux?.begin(tcb);
   tcb.passive = false;
   if (data !== undefined) tcb.sendQueue.append(data, 0, data.length);
   setState(tcb, "SYN-SENT", "active OPEN", now);
@@ -99,7 +100,8 @@ export function receive(tcb: Tcb, target: Uint8Array, offset: number, length: nu
   tcb.receiveQueue.discard(count);
   if (mayStillReceive(tcb)) {
     // Not before the handshake is done (Fast Open): the next segment tells it soon enough.
-    if (tcb.synAcked && windowUpdateDue(tcb)) askForAck(tcb, "window update: the user has read");
+    if (tcb.linux !== undefined) tcb.linux.acks.read(tcb, count);
+    else if (tcb.synAcked && windowUpdateDue(tcb)) askForAck(tcb, "window update: the user has read");
   } else if (tcb.receiveQueue.length === 0 && tcb.outOfOrder.size === 0) {
     tcb.receiveQueue.release();
   }
@@ -173,7 +175,11 @@ export function close(tcb: Tcb, now: Micros): void {
   tcb.receiveQueue.discard(tcb.receiveQueue.length);
   if (closedHard(tcb, now)) return;
   shutdown(tcb, now);
-  if (tcb.state === "FIN-WAIT-2") startFinWait2(tcb, now);
+  if (tcb.state === "FIN-WAIT-2") {
+    if (tcb.config.finWait2Us <= 0)
+      abortWith(tcb, "CLOSE in FIN-WAIT-2", "the user does not wait for the peer's FIN (TCP_LINGER2)", now);
+    else startFinWait2(tcb, now);
+  }
   startLinger(tcb, now);
 }
 
@@ -181,6 +187,12 @@ export function close(tcb: Tcb, now: Micros): void {
 export function abort(tcb: Tcb, now: Micros): void {
   abortWith(tcb, "ABORT", "abort: the connection ends at once, both ways", now);
   tcb.receiveQueue.release();
+}
+
+/** ABORT of a connection that nobody has accepted, for its listener is no more. Note: Linux forgets half-open ones without a word. */
+export function orphan(tcb: Tcb, now: Micros): void {
+  if (tcb.state === "SYN-RECEIVED" && tcb.linux !== undefined) setState(tcb, "LISTEN", "nobody listens any more", now);
+  else abort(tcb, now);
 }
 
 function abortWith(tcb: Tcb, reason: string, note: string, now: Micros): void {
@@ -231,6 +243,6 @@ export function setEffectiveMss(tcb: Tcb, peerMss: number): void {
 export function deadline(tcb: Tcb): Micros {
   const t = tcb.timers;
   const first = Math.min(t.retransmission, t.persist, t.delayedAck, t.rack, t.tlp, t.keepAlive, t.linger, t.cork, t.pacing);
-  if (t.timeWait === NEVER && t.finWait2 === NEVER) return first;
-  return Math.min(first, t.timeWait, t.finWait2);
+  if (t.timeWait === NEVER && t.finWait2 === NEVER && t.sackCompression === NEVER) return first;
+  return Math.min(first, t.timeWait, t.finWait2, t.sackCompression);
 }

@@ -11,8 +11,9 @@ export type WindowRule = "linux" | "bsd";
  * window field. The edge never goes back: data up to it is taken, though scaling may not express it exactly (RFC 7323 §2.4).
  */
 export function advertise(tcb: Tcb, shift: number): number {
+  const { linux, rcv } = tcb;
+  if (linux !== undefined) return linux.advertise(tcb, shift);
   if (tcb.config.windowRule === "bsd") return advertiseAll(tcb, shift);
-  const rcv = tcb.rcv;
   const space = tcb.receiveSpace;
   const offered = seqDiff(rcv.adv, rcv.nxt);
   const step = Math.min(tcb.receiveBufferBytes >>> 1, tcb.snd.mss);

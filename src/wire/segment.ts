@@ -44,6 +44,8 @@ export class Segment {
   up = 0;
   /** Control bits, see `tcp-flags.ts`. */
   flags = 0;
+  /** Bytes of the TCP header, options included. */
+  headerLength = 20;
   payloadOffset = 0;
   payloadLength = 0;
 
@@ -76,6 +78,7 @@ export function parseSegment(segment: Segment, bytes: Uint8Array, offset: number
   const headerLength = (bytes[offset + 12]! >>> 4) << 2;
   if (headerLength < 20 || headerLength > length) return "bad TCP data offset";
   segment.bytes = bytes;
+  segment.headerLength = headerLength;
   segment.sourcePort = getU16(bytes, offset);
   segment.destinationPort = getU16(bytes, offset + 2);
   segment.seq = getU32(bytes, offset + 4);

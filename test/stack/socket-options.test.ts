@@ -71,7 +71,7 @@ describe("numbers", () => {
       ["TCP_KEEPINTVL", 32_768],
       ["TCP_KEEPCNT", 128],
       ["TCP_USER_TIMEOUT", -1],
-      ["TCP_LINGER2", 121],
+      ["TCP_LINGER2", 0.5],
       ["TCP_MAXSEG", 87],
       ["IP_TTL", 0],
       ["IP_TTL", 256],

@@ -146,7 +146,7 @@ describe.each(WORLDS)("after CLOSE, $name", (world) => {
     expect(h.state).toBe("FIN-WAIT-2");
     expect(h.advance(1)).toEqual([]);
     expect(h.state).toBe("CLOSED");
-    expect(() => h.conn.setLinger2(0)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => h.conn.setLinger2(-1)).toThrow(expect.objectContaining({ code: "EINVAL" }));
   });
 });
 
