@@ -85,7 +85,7 @@ export class LinuxAcks {
   /** After a segment: now, or later. */
   check(tcb: Tcb, now: Micros): void {
     const { linux, rcv } = tcb;
-    if (!this.isScheduled || linux === undefined) return;
+    if (!this.isScheduled || linux === undefined || tcb.state === "CLOSED") return;
     const isWaited = seqDiff(rcv.nxt, linux.windowAt) > linux.mss;
     if ((isWaited && (tcb.receiveQueue.length < 1 || linux.select(tcb) >= linux.window)) || this.isQuick || this.isNow) {
       askForAck(tcb, "");

@@ -96,12 +96,15 @@ export function linuxText(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: Mic
     tcb.lastDataReceivedAt = now;
   }
   takeAhead(tcb, linux, before);
+  if (seqGt(rcv.nxt, rcv.adv)) rcv.adv = rcv.nxt;
   tcb.events |= EVENT_READABLE;
   return "";
 }
 
 /** The peer's FIN is about to take effect (tcp_fin): if we may still send, an answer can carry its ACK. */
 export function linuxFin(tcb: Tcb, linux: LinuxReceiver): void {
+  const { rcv } = tcb;
+  if (seqGt(rcv.nxt, rcv.adv)) rcv.adv = rcv.nxt;
   linux.acks.isScheduled = true;
   if (tcb.state === "ESTABLISHED" || tcb.state === "SYN-RECEIVED") linux.acks.isInteractive = true;
   else linux.acks.isNow = true;
@@ -118,6 +121,8 @@ function write(tcb: Tcb, seg: Segment, start: number, length: number): void {
 /** What was ahead, as far as it is in order now (tcp_ofo_queue). `before`: RCV.NXT when the segment came. */
 function takeAhead(tcb: Tcb, linux: LinuxReceiver, before: number): void {
   const { outOfOrder, rcv } = tcb;
+  // A FIN that text has passed over was none.
+  if (rcv.finSeen && seqLt(rcv.fin, rcv.nxt)) rcv.finSeen = false;
   if (outOfOrder.size > 0) {
     if (tcb.sack.enabled) tcb.sack.overlap(outOfOrder, before, rcv.nxt);
     while (outOfOrder.size > 0 && seqLe(outOfOrder.start(0), rcv.nxt)) {

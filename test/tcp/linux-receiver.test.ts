@@ -1,0 +1,132 @@
+/** The receiver "linux": each case was measured on Linux 6.18, see also `test/pkt`. */
+import { describe, expect, test } from "vitest";
+import { MILLISECOND, SECOND } from "../../src/base/time.js";
+import type { ConnectionConfig } from "../../src/tcp/config.js";
+import { bufferBytes, ReceiveMemory } from "../../src/tcp/linux-memory.js";
+import { type Harness, reach, texts, WORLDS } from "./harness.js";
+
+const LINUX: Partial<ConnectionConfig> = {
+  receiver: "linux",
+  mtuBytes: 1_500,
+  receiveBufferBytes: 131_072,
+  receiveBufferMaxBytes: 6_291_456,
+};
+
+describe("memory", () => {
+  test("what a packet takes up: a small one 832 bytes, then twice as much with each power of two", () => {
+    expect([41, 190, 192, 193, 340, 640, 641, 1_500, 1_665].map(bufferBytes)).toEqual([
+      832, 832, 832, 1_280, 1_280, 1_280, 2_304, 2_304, 4_352,
+    ]);
+  });
+
+  test("small segments are copied in behind one another while there is room", () => {
+    const memory = new ReceiveMemory();
+    const used = [0, 50, 100, 150].map((at) => {
+      memory.queue(at, at + 50, 90);
+      return memory.used;
+    });
+    expect(used).toEqual([832, 832, 832, 1_664]);
+    memory.read(150);
+    expect(memory.used).toBe(832);
+    memory.read(200);
+    expect(memory.isEmpty).toBe(true);
+  });
+
+  test("what is ahead costs, once, until it is read", () => {
+    const memory = new ReceiveMemory();
+    memory.keepAhead(2_000, 3_000, 1_040);
+    memory.keepAhead(2_000, 3_000, 1_040);
+    memory.keepAhead(1_000, 2_000, 1_040);
+    expect(memory.used).toBe(2 * 2_304);
+    memory.queue(0, 1_000, 1_040);
+    memory.advance(3_000);
+    expect(memory.used).toBe(3 * 2_304);
+    memory.read(3_000);
+    expect(memory.used).toBe(0);
+  });
+});
+
+describe.each(WORLDS)("receiver as in Linux, $name", (world) => {
+  const established = (config: Partial<ConnectionConfig> = {}): Harness =>
+    reach("ESTABLISHED", world, { ...LINUX, ...config }, { origin: "passive" });
+  const data = (h: Harness, bytes = 1_000): string[] => texts(h.rcv({ flags: "P.", data: bytes }));
+
+  test("the first window is half the buffer in whole segments, its right edge stays where segments cost more than they bring", () => {
+    const h = established();
+    expect(h.tcb.receiveWindow).toBe(64_240);
+    expect(h.rcv({ flags: "P.", data: 1_000 })[0]?.wnd).toBe(63_240);
+    expect(h.tcb.linux?.ratio).toBe(111);
+    expect(h.tcb.linux?.threshold).toBe(56_832);
+  });
+
+  test("sixteen segments are acknowledged at once, the next one later", () => {
+    const h = established();
+    for (let i = 1; i <= 16; i++) expect(data(h)).toEqual([`. 1+0 ack ${1 + 1_000 * i}`]);
+    expect(data(h)).toEqual([]);
+    expect(texts(h.advance(40 * MILLISECOND))).toEqual([". 1+0 ack 17001"]);
+  });
+
+  test("a user that reads all sends the ACK of what was pushed", () => {
+    const h = established();
+    for (let i = 0; i < 16; i++) data(h);
+    h.read(100_000);
+    h.poll();
+    data(h);
+    h.read(100_000);
+    expect(texts(h.poll())).toEqual([". 1+0 ack 17001"]);
+  });
+
+  test("after an answer the ACK waits for the next one; when that does not come the user is not interactive any more", () => {
+    const h = established();
+    data(h, 100);
+    h.send(100);
+    h.rcv({ flags: "." });
+    expect(data(h, 100)).toEqual([]);
+    expect(texts(h.advance(40 * MILLISECOND))).toEqual([". 101+0 ack 201"]);
+    expect(data(h, 100)).toEqual([". 101+0 ack 301"]);
+  });
+
+  test("a segment that ends before what was acknowledged is old; one that ends there is a duplicate that counts", () => {
+    const h = established();
+    data(h);
+    expect(texts(h.rcv({ flags: ".", seq: 0 }))).toEqual([". 1+0 ack 1001"]);
+    expect(texts(h.rcv({ flags: ".", seq: 0 }))).toEqual([]);
+    expect(texts(h.rcv({ flags: ".", seq: 1, data: 1_000 }))).toEqual([". 1+0 ack 1001"]);
+  });
+
+  test("a segment that reaches beyond the window is taken while nothing waits for the user, and else dropped", () => {
+    const h = established({ receiveBufferBytes: 8_000, receiveBufferMaxBytes: 0 });
+    const window = h.tcb.receiveWindow;
+    h.rcv({ flags: ".", data: window + 500 });
+    expect(h.conn.readableBytes).toBe(window + 500);
+    h.rcv({ flags: ".", data: 500 });
+    expect(h.conn.readableBytes).toBe(window + 500);
+  });
+
+  test("RST in TIME-WAIT ends it, unless RFC 1337 is asked for", () => {
+    const h = reach("TIME-WAIT", world, LINUX);
+    h.rcv({ flags: "R" });
+    expect(h.state).toBe("CLOSED");
+    const other = reach("TIME-WAIT", world, { ...LINUX, timeWaitIgnoresReset: true });
+    other.rcv({ flags: "R" });
+    expect(other.state).toBe("TIME-WAIT");
+  });
+
+  test("a SYN that is repeated is answered once in half a second", () => {
+    const h = reach("SYN-RECEIVED", world, LINUX, { origin: "passive" });
+    expect(h.rcv({ flags: "S", seq: 0 }).map((packet) => packet.flags)).toEqual(["S."]);
+    expect(h.rcv({ flags: "S", seq: 0 })).toEqual([]);
+    h.advance(500 * MILLISECOND);
+    expect(h.rcv({ flags: "S", seq: 0 }).map((packet) => packet.flags)).toEqual(["S."]);
+  });
+
+  test("four time-outs of a SYN are as long as the first", () => {
+    const h = reach("SYN-SENT", world, { ...LINUX, synLinearTimeouts: 4 });
+    const begun = h.now;
+    const times = [1, 2, 3, 4, 5, 6].map(() => {
+      h.nextTimer();
+      return (h.now - begun) / SECOND;
+    });
+    expect(times).toEqual([1, 2, 3, 4, 5, 7]);
+  });
+});
