@@ -20,7 +20,14 @@ const LINUX = {
 /** What belongs to a host, as a freshly started one of each kind has it. */
 const SIZES: Readonly<Record<ProfileName, Partial<ConnectionConfig>>> = {
   // Also where an RFC says otherwise: scripts for Linux expect it. tcp_syn_retries 6, tcp_syn_linear_timeouts.
-  linux: { ...LINUX, zeroWindowProbe: "old-number", receiver: "linux", synLinearTimeouts: 4, synTimeoutUs: 127 * SECOND },
+  linux: {
+    ...LINUX,
+    zeroWindowProbe: "old-number",
+    sender: "linux",
+    receiver: "linux",
+    synLinearTimeouts: 4,
+    synTimeoutUs: 127 * SECOND,
+  },
   rfc: LINUX,
   // net.inet.tcp.recvspace; the send buffer grows with what is written up to sendbuf_max.
   freebsd: { receiveBufferBytes: 65_536, receiveBufferMaxBytes: 0, sendBufferBytes: 2 << 20 },

@@ -7,6 +7,7 @@ import { challengeAck } from "./challenge-ack.js";
 import { synAcknowledged } from "./fast-open.js";
 import { ackForRecovery, startTlp } from "./loss-recovery.js";
 import { startRetransmission } from "./output.js";
+import { largestWindowGrew } from "./path-mtu.js";
 import { tellWritable } from "./send-space.js";
 import { setState, startTimeWait } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
@@ -30,7 +31,10 @@ export function processAck(tcb: Tcb, seg: Segment, now: Micros): string {
     if (finAcked) return afterFin(tcb, seg, now);
     return "";
   }
-  if (seg.ack === previousUna) {
+  if (tcb.linuxSender !== undefined) {
+    // An old ACK may bring SACK blocks still.
+    if (seg.ack === previousUna || seg.sackCount > 0) ackForRecovery(tcb, seg, previousUna, false, now);
+  } else if (seg.ack === previousUna) {
     const duplicate = snd.max !== previousUna && isDuplicate(tcb, seg);
     if (duplicate) tcb.counters.dupAcksIn++;
     // A D-SACK of the tail comes when all is acknowledged.
@@ -96,9 +100,16 @@ function isDuplicate(tcb: Tcb, seg: Segment): boolean {
   );
 }
 
+/** Linux overlooks a window that shrinks without news of anything else, unless it closes (tcp_may_update_window). */
+function keepsWindow({ snd }: Tcb, seg: Segment): boolean {
+  const window = seg.wnd << ((seg.flags & SYN) === 0 ? snd.windShift : 0);
+  return seg.ack === snd.wl2 && seg.seq === snd.wl1 && window !== 0 && window <= snd.wnd;
+}
+
 /** SND.WND, SND.WL1, SND.WL2: not from an old segment. */
 function updateWindow(tcb: Tcb, seg: Segment, now: Micros): void {
   const snd = tcb.snd;
+  if (tcb.linuxSender !== undefined && keepsWindow(tcb, seg)) return;
   if (!(seqLt(snd.wl1, seg.seq) || (snd.wl1 === seg.seq && seqLe(snd.wl2, seg.ack)))) return;
   // Note: FreeBSD has it so: what shrinks the window must be newer than what told it.
   const isSame = snd.wl1 === seg.seq && snd.wl2 === seg.ack;
@@ -107,7 +118,10 @@ function updateWindow(tcb: Tcb, seg: Segment, now: Micros): void {
   snd.wl2 = seg.ack;
   // The window of a SYN is never scaled (RFC 7323 §2.2).
   snd.wnd = (seg.flags & SYN) !== 0 ? seg.wnd : seg.wnd << snd.windShift;
-  snd.maxWnd = Math.max(snd.maxWnd, snd.wnd);
+  if (snd.wnd > snd.maxWnd) {
+    snd.maxWnd = snd.wnd;
+    if (tcb.linuxSender !== undefined) largestWindowGrew(tcb);
+  }
   if (snd.wnd > 0 && tcb.timers.persist !== NEVER) {
     tcb.timers.persist = NEVER;
     tcb.backoffs = 0;

@@ -152,6 +152,11 @@ export interface ConnectionConfig {
   /** SEND takes nothing while as many bytes were never sent; NEVER for no such mark (Linux: TCP_NOTSENT_LOWAT). */
   readonly notSentLowWaterBytes: number;
   readonly congestion: CongestionFactory;
+  /**
+   * Whose sender it is. "rfc": loss recovery and congestion control as the RFCs have them, in bytes. "linux": as Linux has them, in
+   * segments and batches of segments (`linux-recovery.ts`, `linux-control.ts`, `linux-batch.ts`), to be compared with it.
+   */
+  readonly sender: "rfc" | "linux";
   /** Segments leave evenly over a round trip. */
   readonly pacing: boolean;
   /** Bytes a second that pacing allows at the most (Linux: SO_MAX_PACING_RATE); NEVER for no bound. */
@@ -258,6 +263,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   tailLossProbe: true,
   notSentLowWaterBytes: NEVER,
   congestion: cubic,
+  sender: "rfc",
   // Note: Linux does the same, unless the congestion control asks for it (BBR).
   pacing: false,
   maxPacingRate: NEVER,

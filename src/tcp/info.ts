@@ -5,7 +5,9 @@
 import { seqDiff } from "../base/seq.js";
 import { MILLISECOND, type Micros, NEVER } from "../base/time.js";
 import { announcedMss } from "./emit.js";
+import { retransOut } from "./linux-recovery.js";
 import { congestionWindow } from "./loss-recovery.js";
+import { doublings } from "./output.js";
 import { pacingRate } from "./pacing.js";
 import type { State } from "./state.js";
 import type { Tcb } from "./tcb.js";
@@ -139,8 +141,9 @@ export interface TcpInfo {
 
 /** TCP_INFO of a connection at `now`. Plain values, safe to keep. */
 export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
-  const { snd, rcv, rtt, sent, sack, counters, congestion, config, recovery, rate, limits, linux } = tcb;
+  const { snd, rcv, rtt, sent, sack, counters, congestion, config, recovery, rate, limits, linux, linuxSender: control } = tcb;
   const probing = tcb.timers.persist !== NEVER;
+  const backoff = probing ? tcb.backoffs : doublings(tcb);
   const cwnd = Math.max(1, Math.floor(congestionWindow(tcb) / snd.mss));
   const ssthresh = congestion.ssthresh === NEVER ? INFINITE_SSTHRESH : Math.floor(congestion.ssthresh / snd.mss);
   const synOut = !tcb.synAcked && snd.max !== tcb.iss ? 1 : 0;
@@ -153,19 +156,19 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_ca_state: caState(tcb),
     tcpi_retransmits: probing ? 0 : tcb.backoffs,
     tcpi_probes: probing ? tcb.backoffs : 0,
-    tcpi_backoff: tcb.backoffs,
+    tcpi_backoff: backoff,
     tcpi_options: optionBits(tcb),
     tcpi_snd_wscale: snd.windShift,
     tcpi_rcv_wscale: rcv.windShift,
-    tcpi_delivery_rate_app_limited: rate.rateAppLimited ? 1 : 0,
-    tcpi_rto: rtt.backedOff(tcb.backoffs),
+    tcpi_delivery_rate_app_limited: rate.rateAppLimited || (control !== undefined && rate.rateIntervalUs === 0) ? 1 : 0,
+    tcpi_rto: rtt.backedOff(backoff),
     tcpi_ato: linux?.acks.delayUs ?? config.delayedAckUs,
     tcpi_snd_mss: snd.mss,
     tcpi_rcv_mss: linux !== undefined ? linux.mss : tcb.largestIn > 0 ? tcb.largestIn : Math.min(advmss, 536),
     tcpi_unacked: unacked,
     tcpi_sacked: sack.enabled ? sent.sackedSegments : Math.min(recovery.dupAcks, unacked),
     tcpi_lost: sent.lostSegments + Math.max(0, sent.retransmittedSegments - probed),
-    tcpi_retrans: sent.retransmittedSegments,
+    tcpi_retrans: control === undefined ? sent.retransmittedSegments : retransOut(tcb),
     tcpi_fackets: 0,
     tcpi_last_data_sent: elapsedMs(tcb.lastDataSentAt, now),
     tcpi_last_ack_sent: 0,
@@ -178,15 +181,16 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_snd_ssthresh: ssthresh,
     tcpi_snd_cwnd: cwnd,
     tcpi_advmss: advmss,
-    tcpi_reordering: 3,
+    tcpi_reordering: control?.reordering ?? 3,
     tcpi_rcv_rtt: linux === undefined ? tcb.tuning.rttUs : linux.rttUs8 >>> 3,
     tcpi_rcv_space: linux?.readBytes ?? tcb.tuning.spaceBytes,
     tcpi_total_retrans: counters.retransmits,
-    tcpi_pacing_rate: Math.floor(pacingRate(tcb)),
+    tcpi_pacing_rate: control === undefined ? Math.floor(pacingRate(tcb)) : control.pacingRate,
     tcpi_max_pacing_rate: config.maxPacingRate,
     tcpi_bytes_acked: counters.bytesAcked + (tcb.synAcked && !tcb.passive ? 1 : 0) + (finAcked(tcb) ? 1 : 0),
     tcpi_bytes_received: counters.bytesReceived + (rcv.finSeen && seqDiff(rcv.nxt, rcv.fin) === 1 ? 1 : 0),
-    tcpi_segs_out: counters.segmentsOut,
+    // The SYN-ACK is counted elsewhere: it is the listener's.
+    tcpi_segs_out: counters.segmentsOut - (control !== undefined && tcb.passive && counters.segmentsOut > 0 ? 1 : 0),
     tcpi_segs_in: counters.segmentsIn,
     tcpi_notsent_bytes: Math.max(0, seqDiff(tcb.dataEnd, snd.nxt)),
     tcpi_min_rtt: Math.min(rtt.min, 0xffff_ffff),
@@ -196,7 +200,7 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_busy_time: limits.busyUs(now),
     tcpi_rwnd_limited: limits.receiveWindowUs(now),
     tcpi_sndbuf_limited: limits.sendBufferUs(now),
-    tcpi_delivered: rate.deliveredSegments + (tcb.synAcked ? 1 : 0),
+    tcpi_delivered: (control?.delivered ?? rate.deliveredSegments) + (tcb.synAcked ? 1 : 0),
     tcpi_delivered_ce: tcb.ecn.deliveredCe,
     tcpi_bytes_sent: counters.bytesSent,
     tcpi_bytes_retrans: counters.bytesRetransmitted,
@@ -213,8 +217,11 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
 /** TCP_INFINITE_SSTHRESH. */
 const INFINITE_SSTHRESH = 0x7fff_ffff;
 
+const LINUX_STATES = { open: 0, disorder: 1, cwr: 2, recovery: 3, loss: 4 } as const;
+
 function caState(tcb: Tcb): number {
   const { recovery, sent } = tcb;
+  if (tcb.linuxSender !== undefined) return LINUX_STATES[tcb.linuxSender.state];
   if (recovery.loss) return TCP_CA_STATES.Loss;
   if (recovery.active) return TCP_CA_STATES.Recovery;
   if (tcb.ecn.reduced) return TCP_CA_STATES.CWR;

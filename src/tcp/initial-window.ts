@@ -12,6 +12,15 @@ export function initialWindow(tcb: Tcb): number {
 
 /** New data leaves while nothing is outstanding: congestion control learns how long that was so (RFC 5681 §4.1). */
 export function restartAfterIdle(tcb: Tcb, now: Micros): void {
+  if (tcb.linuxSender !== undefined) {
+    // Its measure is when data last left.
+    if (tcb.lastDataSentAt === 0) return;
+    const silent = now - tcb.lastDataSentAt;
+    if (tcb.config.restartAfterIdle)
+      tcb.linuxSender.onIdle(silent, tcb.rtt.backedOff(tcb.linuxSender.backoff), initialWindow(tcb));
+    tcb.linuxSender.transmissionBegins(silent, now);
+    return;
+  }
   const idle = now - tcb.idleSince;
   tcb.idleSince = now;
   if (idle <= 0) return;

@@ -8,6 +8,7 @@ import type { Segment } from "../wire/segment.js";
 import type { AckSample } from "./congestion.js";
 import { ecnAcknowledged, windowReduced } from "./ecn.js";
 import { timestampNow } from "./emit.js";
+import { linuxAck, linuxFlight, linuxReorderingTimeout, linuxRepeated, linuxTimeout } from "./linux-recovery.js";
 import { settleMtuProbe } from "./mtu-probing.js";
 import { startRetransmission } from "./output.js";
 import { isDsack } from "./sack-blocks.js";
@@ -73,6 +74,10 @@ const sample: AckSample = { now: 0, ackedBytes: 0, flightSize: 0, limited: false
  * or ends recovery and tells congestion control. `duplicate`: the ACK is a duplicate by RFC 5681 §2.
  */
 export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, duplicate: boolean, now: Micros): void {
+  if (tcb.linuxSender !== undefined) {
+    linuxAck(tcb, tcb.linuxSender, seg, previousUna, now);
+    return;
+  }
   const { recovery, snd, sent, congestion } = tcb;
   const flightBefore = seqDiff(snd.max, previousUna);
   const advanced = snd.una !== previousUna;
@@ -85,7 +90,7 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
   }
   // Kept close behind SND.UNA, or after 2 GiB it would seem to lie ahead.
   if (!recovery.active && !recovery.loss && seqGt(snd.una, recovery.recover)) recovery.recover = seqAdd(snd.una, -1);
-  const dsack = tcb.sack.enabled && seg.sackCount > 0 ? takeSack(tcb, seg) : false;
+  const dsack = tcb.sack.enabled && seg.sackCount > 0 ? takeSack(tcb, seg, delivery) : false;
   measure(tcb, seg, advanced, dsack, now);
   if (advanced && edgeRepeated) detectSpurious(tcb);
   if (dsack) {
@@ -154,11 +159,13 @@ function countedBytes({ config, congestion, snd }: Tcb, delivered: number, previ
 
 /** How much may be in flight now. */
 export function congestionWindow(tcb: Tcb): number {
+  if (tcb.linuxSender !== undefined) return tcb.linuxSender.cwnd;
   return tcb.recovery.active && tcb.sack.enabled ? tcb.recovery.prr.cwnd : tcb.congestion.cwnd;
 }
 
 /** What is in flight, as far as it can be known: the pipe with SACK or after a time-out, else all that is outstanding. */
 export function flight(tcb: Tcb): number {
+  if (tcb.linuxSender !== undefined) return linuxFlight(tcb, tcb.linuxSender) * tcb.linuxSender.mss;
   const { recovery, snd } = tcb;
   if (tcb.sack.enabled || recovery.loss) return tcb.sent.inFlightBytes;
   // Limited transmit (RFC 3042 §2): each of the first two duplicate ACKs tells that a segment has left the network.
@@ -171,6 +178,10 @@ const LIMITED_TRANSMIT = 2;
 
 /** RACK's reordering timer (RFC 8985 §6.2): segments in doubt are lost by now. */
 export function rackTimeout(tcb: Tcb, now: Micros): void {
+  if (tcb.linuxSender !== undefined) {
+    linuxReorderingTimeout(tcb, tcb.linuxSender, now);
+    return;
+  }
   tcb.timers.rack = NEVER;
   const before = tcb.sent.lostBytes;
   startRackTimer(tcb, tcb.rack.detectLoss(tcb.sent, now), now);
@@ -182,6 +193,10 @@ export function rackTimeout(tcb: Tcb, now: Micros): void {
 
 /** The retransmission timer expired: everything is in doubt (RFC 5681 §3.1, RFC 8985 §6.3, RFC 6582 §4). */
 export function lossByTimeout(tcb: Tcb, first: boolean, now: Micros): void {
+  if (tcb.linuxSender !== undefined) {
+    linuxTimeout(tcb, tcb.linuxSender, now);
+    return;
+  }
   const { recovery, sent, snd, congestion } = tcb;
   if (first && !recovery.loss) rememberForUndo(tcb, now);
   congestion.onTimeout(seqDiff(snd.max, snd.una), first, now);
@@ -212,8 +227,8 @@ function markLostAt(tcb: Tcb, i: number): void {
   if (segment !== undefined) tcb.sent.markLost(segment);
 }
 
-/** Takes the SACK blocks; returns whether one of them is a D-SACK. */
-function takeSack(tcb: Tcb, seg: Segment): boolean {
+/** Takes the SACK blocks; returns whether one of them is a D-SACK, which then stands in `recovery`. */
+export function takeSack(tcb: Tcb, seg: Segment, witness: DeliveryWitness): boolean {
   const { snd, sent, recovery } = tcb;
   const blocks = seg.sack;
   let dsack = false;
@@ -238,7 +253,7 @@ function takeSack(tcb: Tcb, seg: Segment): boolean {
       if ((left & (1 << i)) === 0) continue;
       if (lowest < 0 || seqLt(blocks[2 * i] ?? 0, blocks[2 * lowest] ?? 0)) lowest = i;
     }
-    sent.sack(blocks[2 * lowest] ?? 0, blocks[2 * lowest + 1] ?? 0, delivery);
+    sent.sack(blocks[2 * lowest] ?? 0, blocks[2 * lowest + 1] ?? 0, witness);
     left &= ~(1 << lowest);
   }
   return dsack;
@@ -382,7 +397,11 @@ function detectSpurious(tcb: Tcb): void {
 }
 
 /** A segment leaves again: D-SACK may tell later that it was needless. */
-export function noteRepetition(tcb: Tcb, segment: SentSegment): void {
+export function noteRepetition(tcb: Tcb, segment: SentSegment, now: Micros): void {
+  if (tcb.linuxSender !== undefined) {
+    linuxRepeated(tcb, tcb.linuxSender, now);
+    return;
+  }
   const { recovery } = tcb;
   if (!recovery.undoPossible || !(recovery.active || recovery.loss)) return;
   recovery.undoRetransmits++;
@@ -419,12 +438,22 @@ function undo(tcb: Tcb): void {
 /** Worst case of a peer's delayed ACK when a single segment is in flight (RFC 8985 §7.2, TLP.max_ack_delay; Linux: 200 ms). */
 const MAX_ACK_DELAY: Micros = 200 * MILLISECOND;
 
+/** A timer must not come before its time (TCP_TIMEOUT_MIN_US). */
+const LINUX_MARGIN: Micros = 2 * MILLISECOND;
+
 /** Starts the probe timer after new data or an ACK, if a probe would be of use. */
 export function startTlp(tcb: Tcb, now: Micros): void {
   const { recovery, sent, timers } = tcb;
   timers.tlp = NEVER;
   // Not before the handshake is done: until then the SYN-ACK is what is repeated.
   if (!tcb.sack.enabled || !tcb.config.tailLossProbe || sent.length === 0 || !tcb.synAcked) return;
+  if (tcb.linuxSender !== undefined) {
+    if (tcb.linuxSender.state !== "open" && tcb.linuxSender.state !== "cwr") return;
+    let wait = tcb.rtt.hasSample ? 2 * tcb.rtt.srtt : 1000 * MILLISECOND;
+    if (tcb.rtt.hasSample) wait += sent.length === 1 ? tcb.config.rtoMinUs : LINUX_MARGIN;
+    timers.tlp = Math.min(now + wait, timers.retransmission);
+    return;
+  }
   if (recovery.active || recovery.loss || recovery.tlpActive) return;
   if (sent.sackedSegments > 0 || sent.lostSegments > 0 || tcb.snd.wnd === 0) return;
   // TLP_calc_PTO.
@@ -437,6 +466,7 @@ export function startTlp(tcb: Tcb, now: Micros): void {
 /** The retransmission timer starts anew with the probe (RFC 8985 §7.3). */
 export function tlpTimeout(tcb: Tcb, now: Micros): void {
   tcb.timers.tlp = NEVER;
+  if (tcb.linuxSender !== undefined && tcb.recovery.tlpActive) return;
   tcb.pending.tlp = true;
   startRetransmission(tcb, now);
 }
@@ -444,6 +474,7 @@ export function tlpTimeout(tcb: Tcb, now: Micros): void {
 /** Whether a probe that is due is of use still: ACKs may have come since. */
 export function tlpDue(tcb: Tcb): boolean {
   const { recovery, sent, snd } = tcb;
+  if (tcb.linuxSender !== undefined) return !recovery.tlpActive && sent.length > 0;
   if (recovery.tlpActive || recovery.active || recovery.loss) return false;
   return sent.length > 0 && sent.sackedSegments === 0 && sent.lostSegments === 0 && snd.wnd > 0;
 }

@@ -190,7 +190,7 @@ export function mtuProbeTooBig(tcb: Tcb, told: number, now: Micros): string {
   search.tooBig(told);
   if (probe !== undefined && !probe.retransmitted) {
     sent.markLost(probe);
-    lostForSize(tcb);
+    lostForSize(tcb, now);
   }
   conclude(tcb, now);
   return "packet too big: it was a probe of the path MTU, which is sent again in smaller segments";

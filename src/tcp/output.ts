@@ -11,6 +11,8 @@ import { synAckEcnFlags, synEcnFlags } from "./ecn.js";
 import { emitSegment, headerBytes, setUrgentPointer } from "./emit.js";
 import { synPayload } from "./fast-open.js";
 import { restartAfterIdle } from "./initial-window.js";
+import { batched, batchedLength, batchSent, noteWindowUse, pushes, repeatsBatch } from "./linux-batch.js";
+import type { LinuxControl } from "./linux-control.js";
 import { congestionWindow, flight, noteRepetition, startTlp, tlpDue } from "./loss-recovery.js";
 import { mtuProbeDue, mtuProbeRepeated, mtuProbeSent } from "./mtu-probing.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
@@ -50,10 +52,15 @@ function sendNext(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
       break;
     default:
       if (pending.probe && sendProbe(tcb, now, out)) return true;
+      if (tcb.linuxSender !== undefined && newDataFirst(tcb, tcb.linuxSender) && sendNewData(tcb, now, out)) return true;
       if (sendLost(tcb, now, out)) return true;
       if (pending.tlp && sendTailLossProbe(tcb, now, out)) return true;
       if (sendNewData(tcb, now, out)) return true;
       noteSendLimit(tcb, now);
+      if (tcb.linuxSender !== undefined) {
+        noteWindowUse(tcb, tcb.linuxSender, now);
+        tcb.linuxSender.repetition = "none";
+      }
   }
   if (pending.keepAlive && sendKeepAlive(tcb, now, out)) return true;
   return pending.ack && sendAck(tcb, now, out);
@@ -70,11 +77,16 @@ export function startRetransmission(tcb: Tcb, now: Micros): void {
   if (tcb.backoffs === 0) tcb.backoffSince = now;
   if (tcb.state === "SYN-SENT" && tcb.config.synLinearTimeouts > 0) {
     // Note: Linux looks at a SYN's time when a repetition is due, and not in between.
-    const doublings = Math.max(0, tcb.backoffs - tcb.config.synLinearTimeouts);
-    tcb.timers.retransmission = Math.min(now + tcb.rtt.backedOff(doublings), tcb.backoffSince + tcb.config.userTimeoutUs);
+    const times = Math.max(0, tcb.backoffs - tcb.config.synLinearTimeouts);
+    tcb.timers.retransmission = Math.min(now + tcb.rtt.backedOff(times), tcb.backoffSince + tcb.config.userTimeoutUs);
     return;
   }
-  tcb.timers.retransmission = Math.min(now + tcb.rtt.backedOff(tcb.backoffs), tcb.backoffSince + patience(tcb));
+  tcb.timers.retransmission = Math.min(now + tcb.rtt.backedOff(doublings(tcb)), tcb.backoffSince + patience(tcb));
+}
+
+/** How often the time-out has doubled. Linux forgets that with a measurement only, not with every ACK (Karn). */
+export function doublings(tcb: Tcb): number {
+  return tcb.linuxSender !== undefined && tcb.synAcked ? tcb.linuxSender.backoff : tcb.backoffs;
 }
 
 function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
@@ -113,9 +125,42 @@ const NOTE_SYN_AGAIN = "SYN again: no answer yet";
 const NOTE_SYN_ACK = "takes the SYN and opens our direction in the same segment";
 const NOTE_SYN_ACK_AGAIN = "SYN-ACK again: the third segment has not come";
 
+/** F-RTO: new data goes before repetitions; if there is none that may go, these go after all (RFC 5682 §2.1 step 2b). */
+function newDataFirst(tcb: Tcb, lx: LinuxControl): boolean {
+  if (lx.repetition !== "new-first") return false;
+  const canSend = seqGt(tcb.dataEnd, tcb.snd.nxt) && flight(tcb) < congestionWindow(tcb);
+  if (canSend) return true;
+  if (!seqGt(tcb.snd.max, lx.highSeq)) {
+    lx.frto = false;
+    lx.repetition = "lost";
+  } else lx.repetition = "none";
+  return false;
+}
+
+/** What Linux sends again: when its states say so, or the one segment of a time-out. */
+function sendLostAsLinux(tcb: Tcb, lx: LinuxControl, now: Micros, out: OutgoingPacket): boolean {
+  const { sent, snd } = tcb;
+  const isHead = lx.headDue;
+  if (!isHead && (lx.repetition !== "lost" || flight(tcb) >= congestionWindow(tcb))) return false;
+  lx.headDue = false;
+  const segment = isHead ? sent.first : sent.at(sent.nextLost());
+  if (segment === undefined) return false;
+  // A window that was taken back holds back all but the head, which asks for it.
+  const room = snd.wnd - seqDiff(segment.seq, snd.una);
+  if (room <= 0 && segment.seq !== snd.una) return false;
+  if (room > 0 && segment.length > room) sent.split(segment, room);
+  const isFirst = segment === sent.first;
+  if (!isHead && isPaced(tcb, now)) return false;
+  const push = repeatsBatch(tcb, lx, segment, isHead);
+  const note = lx.state === "loss" ? NOTE_TIMEOUT : NOTE_FAST;
+  if (isFirst && !isHead && tcb.timers.rack === NEVER) tcb.timers.retransmission = NEVER;
+  return sendAgain(tcb, now, out, segment, note, push);
+}
+
 /** Sends again the first segment that is taken for lost, as far as the congestion window allows. */
 function sendLost(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const { sent, snd, recovery } = tcb;
+  if (tcb.linuxSender !== undefined) return sendLostAsLinux(tcb, tcb.linuxSender, now, out);
   // A closed window is probed, see the persist timer.
   if (sent.lostSegments === 0 || snd.wnd === 0) return false;
   const index = sent.nextLost();
@@ -151,8 +196,9 @@ function sendTailLossProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean 
   const room = Math.min(seqDiff(tcb.dataEnd, snd.nxt), snd.wnd - seqDiff(snd.nxt, snd.una), segmentBytes(tcb));
   recovery.tlpRetransmitted = room <= 0;
   if (room > 0) sendData(tcb, now, out, room, "tail loss probe with new data");
-  else sendAgain(tcb, now, out, last, "tail loss probe: the last segment again");
+  else sendAgain(tcb, now, out, last, "tail loss probe: the last segment again", last.push, true);
   recovery.tlpEndSeq = snd.nxt;
+  if (tcb.linuxSender !== undefined) tcb.timers.tlp = NEVER;
   startRetransmission(tcb, now);
   return true;
 }
@@ -179,6 +225,7 @@ function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
       return false;
     }
   }
+  if (tcb.linuxSender !== undefined) return sendBatch(tcb, tcb.linuxSender, queued, room, now, out);
   const allowed = Math.min(room, unused);
   const length = Math.min(queued, allowed, segmentBytes(tcb));
   if (unused < queued && unused < segmentBytes(tcb)) tcb.recovery.limitedUntil = snd.max;
@@ -190,6 +237,18 @@ function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   if (length === queued && !fin && length < segmentBytes(tcb) && holdsBack(tcb, now)) return false;
   if (!mayShip(tcb, length, queued, fin)) {
     if (length < queued) startPersist(tcb, now);
+    return false;
+  }
+  if (isPaced(tcb, now)) return false;
+  return sendData(tcb, now, out, length, "");
+}
+
+/** The next segment as Linux cuts them. */
+function sendBatch(tcb: Tcb, lx: LinuxControl, queued: number, room: number, now: Micros, out: OutgoingPacket): boolean {
+  const length = batchedLength(tcb, lx, queued, room, segmentBytes(tcb), now);
+  if (length < 0) {
+    if (tcb.corked && queued > 0 && tcb.sent.length === 0) holdsBack(tcb, now);
+    else startPersist(tcb, now);
     return false;
   }
   if (isPaced(tcb, now)) return false;
@@ -232,8 +291,11 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
   tcb.ecn.newData = false;
   if (data > 0) noteAnswer(tcb, now);
   corkSent(tcb);
-  tcb.rate.sent(tcb.sent.push(seq, end, now), tcb.sent.length === 1, now);
-  if (tcb.recovery.active) tcb.recovery.prr.sent(seqDiff(end, seq));
+  const segment = tcb.sent.push(seq, end, now);
+  if (tcb.linuxSender !== undefined) batched(tcb, segment);
+  tcb.rate.sent(segment, tcb.sent.length === 1, now);
+  if (tcb.linuxSender !== undefined) batchSent(tcb, tcb.linuxSender, end, data, segmentBytes(tcb), now);
+  else if (tcb.recovery.active) tcb.recovery.prr.sent(seqDiff(end, seq));
   snd.nxt = end;
   snd.max = seqMax(snd.max, end);
   pace(tcb, data, now);
@@ -246,34 +308,43 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
 }
 
 /** Sends a segment once more, as it was cut the first time if it still fits. */
-function sendAgain(tcb: Tcb, now: Micros, out: OutgoingPacket, segment: SentSegment, note: string): boolean {
+function sendAgain(
+  tcb: Tcb,
+  now: Micros,
+  out: OutgoingPacket,
+  segment: SentSegment,
+  note: string,
+  push = segment.push,
+  isProbe = false,
+): boolean {
   if (tcb.mtuSearch.probeBytes > 0) mtuProbeRepeated(tcb, segment, now);
   const most = segmentBytes(tcb);
+  const { end } = segment;
   if (segment.length > most + 1 || (segment.length > most && seqDiff(tcb.dataEnd, segment.seq) > most))
     tcb.sent.split(segment, most);
   // FIN at its end is no byte of the queue.
   const data = Math.min(segment.length, Math.max(0, seqDiff(tcb.dataEnd, segment.seq)));
-  emitData(tcb, now, out, segment.seq, data, note);
+  emitData(tcb, now, out, segment.seq, data, note, tcb.linuxSender === undefined ? undefined : push && segment.end === end);
   tcb.sent.resend(segment, now);
   pace(tcb, segment.length, now);
   tcb.rate.sent(segment, false, now);
   tcb.counters.retransmits++;
   tcb.counters.bytesRetransmitted += data;
-  noteRepetition(tcb, segment);
-  if (tcb.recovery.active) tcb.recovery.prr.sent(segment.length);
+  if (!isProbe || tcb.linuxSender === undefined) noteRepetition(tcb, segment, now);
+  if (tcb.recovery.active && tcb.linuxSender === undefined) tcb.recovery.prr.sent(segment.length);
   if (tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
   tcb.timers.persist = NEVER;
   return true;
 }
 
 /** Writes a segment of data, with FIN if it reaches the end of the queue and FIN is due. Returns where it ends. */
-function emitData(tcb: Tcb, now: Micros, out: OutgoingPacket, seq: number, data: number, note: string): number {
+function emitData(tcb: Tcb, now: Micros, out: OutgoingPacket, seq: number, data: number, note: string, push?: boolean): number {
   const offset = seqDiff(seq, tcb.dataStart);
   const last = offset + data >= tcb.sendQueue.length;
   const fin = tcb.finQueued && last && finMayGo(tcb, seq, data);
   let flags = ACK;
   if (fin) flags |= FIN;
-  if (data > 0 && last) flags |= PSH;
+  if (data > 0 && (push ?? (tcb.linuxSender === undefined ? last : pushes(tcb, seqAdd(seq, data), last)))) flags |= PSH;
   if (note === "") note = data === 0 ? NOTE_FIN : fin ? NOTE_DATA_FIN : "";
   emitSegment(tcb, out, now, flags, seq, tcb.rcv.nxt, advertise(tcb, tcb.rcv.windShift), offset, data, note);
   if (tcb.urgentOut && seqGt(tcb.snd.up, seq)) setUrgentPointer(tcb, out, seq);
@@ -340,11 +411,18 @@ const NOTE_KEEP_ALIVE = "keep-alive probe: is the peer still there?";
 function sendAck(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   // A bare ACK carries SND.NXT; after a time-out SND.MAX, or the peer takes it for an old one. While the window is being
   // probed SND.NXT again: a peer with a closed window accepts its RCV.NXT alone, and the probe's byte did not move that.
-  const seq = tcb.timers.persist === NEVER ? tcb.snd.max : tcb.snd.nxt;
+  let seq = tcb.timers.persist === NEVER ? tcb.snd.max : tcb.snd.nxt;
+  if (tcb.linuxSender !== undefined) seq = acceptableSeq(tcb);
   const field = tcb.pending.ackIsAnswer ? windowOfAnswer(tcb) : advertise(tcb, tcb.rcv.windShift);
   emitSegment(tcb, out, now, ACK, seq, tcb.rcv.nxt, field, 0, 0, tcb.pending.ackReason);
   acknowledged(tcb);
   return true;
+}
+
+/** A number that the peer takes though it has shrunk its window (Linux: tcp_acceptable_seq). */
+function acceptableSeq({ snd, rcv, scaling }: Tcb): number {
+  const beyond = seqDiff(snd.nxt, seqAdd(snd.una, snd.wnd));
+  return beyond <= 0 || (scaling && beyond < 1 << rcv.windShift) ? snd.nxt : seqAdd(snd.una, snd.wnd);
 }
 
 /** RST of ABORT (RFC 9293 §3.10.5), or because data came that nobody will read (SHLD-3). */

@@ -9,6 +9,7 @@ import { seqAdd, seqDiff } from "../base/seq.js";
 import { MINUTE, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { IcmpError } from "../wire/icmp.js";
 import { headerBytes } from "./emit.js";
+import { simpleRetransmit } from "./linux-recovery.js";
 import { beginMtuSearch, maySearchMtu, mtuProbeTooBig } from "./mtu-probing.js";
 import { isSynchronized } from "./state.js";
 import type { Tcb } from "./tcb.js";
@@ -69,7 +70,22 @@ export function sendMss(tcb: Tcb): number {
   const { config, pathMtu } = tcb;
   const mtu = Math.min(config.mtuBytes, pathMtu.bytes);
   const optionBytes = tcb.ts.enabled ? 12 : 0;
-  return Math.max(1, Math.min(pathMtu.peerMss, mtu - headerBytes(tcb), config.mssBytes) - optionBytes);
+  const most = Math.max(1, Math.min(pathMtu.peerMss, mtu - headerBytes(tcb), config.mssBytes) - optionBytes);
+  return config.sender === "linux" ? withinHalfWindow(tcb, most, optionBytes) : most;
+}
+
+/** Linux cuts segments so that two fit in the largest window that the peer has shown (tcp_bound_to_half_wnd). */
+function withinHalfWindow({ snd }: Tcb, most: number, optionBytes: number): number {
+  const part = snd.maxWnd > 536 ? snd.maxWnd >>> 1 : snd.maxWnd;
+  return part > 0 && most > part ? Math.max(part, 48 - optionBytes) : most;
+}
+
+/** The peer has shown a larger window than ever. */
+export function largestWindowGrew(tcb: Tcb): void {
+  const mss = sendMss(tcb);
+  if (mss === tcb.snd.mss) return;
+  tcb.snd.mss = mss;
+  tcb.congestion.onMss(mss);
 }
 
 /** The largest IP packet that our link and the peer allow. */
@@ -113,7 +129,7 @@ export function packetTooBig(tcb: Tcb, error: IcmpError, now: Micros): string {
     return "packet too big: larger ones have arrived, waits for a time-out";
   }
   lower(tcb, told, now + RAISE_AFTER, false);
-  cutAnew(tcb);
+  cutAnew(tcb, now);
   return "packet too big: path MTU lowered, what was lost is cut anew";
 }
 
@@ -177,7 +193,7 @@ function lower(tcb: Tcb, mtu: number, raiseAt: Micros, doubtful: boolean): void 
 }
 
 /** Everything in flight that is larger than a segment may be now cannot have arrived. */
-function cutAnew(tcb: Tcb): void {
+function cutAnew(tcb: Tcb, now: Micros): void {
   const { sent, snd } = tcb;
   let lost = false;
   for (let i = 0; i < sent.length; i++) {
@@ -188,13 +204,14 @@ function cutAnew(tcb: Tcb): void {
     sent.markLost(segment);
     lost = true;
   }
-  if (lost) lostForSize(tcb);
+  if (lost) lostForSize(tcb, now);
 }
 
 /** Segments were marked lost because of their size: recovery that runs reckons with it, and none begins for it. */
-export function lostForSize(tcb: Tcb): void {
+export function lostForSize(tcb: Tcb, now: Micros): void {
   const { sent, snd, recovery } = tcb;
-  if (recovery.active && tcb.sack.enabled) {
+  if (tcb.linuxSender !== undefined) simpleRetransmit(tcb, tcb.linuxSender, now);
+  else if (recovery.active && tcb.sack.enabled) {
     recovery.prr.update(0, sent.inFlightBytes, tcb.congestion.ssthresh, snd.mss, false);
   } else if (!recovery.active && !recovery.loss) {
     // Small segments behind the large ones cause duplicate ACKs: no sign of congestion (RFC 8201 §5.4).

@@ -23,22 +23,22 @@ export class RttEstimator {
   latest: Micros = 0;
   /** The smallest measurement; NEVER before the first. */
   min: Micros = NEVER;
-  readonly #min: Micros;
+  protected readonly least: Micros;
   readonly #max: Micros;
   readonly #slop: Micros;
 
   /** `slop` is added to every time-out that is computed; NEVER for none, and a least margin instead. */
   constructor(initial: Micros, min: Micros, max: Micros, slop: Micros = NEVER) {
     this.rto = initial;
-    this.#min = min;
+    this.least = min;
     this.#max = max;
     this.#slop = slop;
   }
 
-  /** Takes a measurement. Karn's rule is the caller's: never of data that was sent twice (RFC 6298 §3). */
-  sample(rtt: Micros): void {
+  /** Takes a measurement. Karn's rule is the caller's: never of data that was sent twice (RFC 6298 §3). `newest`: of what left last. */
+  sample(rtt: Micros, newest: Micros = rtt): void {
     this.latest = rtt;
-    if (rtt < this.min) this.min = rtt;
+    if (newest < this.min) this.min = newest;
     if (!this.hasSample) {
       this.hasSample = true;
       this.srtt = rtt;
@@ -48,10 +48,10 @@ export class RttEstimator {
       this.srtt = Math.round(0.875 * this.srtt + 0.125 * rtt);
     }
     if (this.#slop !== NEVER) {
-      this.rto = Math.min(Math.max(this.srtt + K * this.rttvar, this.#min) + this.#slop, this.#max);
+      this.rto = Math.min(Math.max(this.srtt + K * this.rttvar, this.least) + this.#slop, this.#max);
       return;
     }
-    this.rto = this.#bounded(this.srtt + Math.max(G, Math.min(this.#min, LEAST_MARGIN), K * this.rttvar));
+    this.rto = this.bounded(this.srtt + Math.max(G, Math.min(this.least, LEAST_MARGIN), K * this.rttvar));
   }
 
   /** What probes of a closed window are spaced by before their bounds, about twice the RTO without slop (FreeBSD: tcp_setpersist). */
@@ -66,10 +66,10 @@ export class RttEstimator {
 
   /** Sets the time-out anew, as RFC 6298 §5.7 asks after a repeated SYN. */
   restart(rto: Micros): void {
-    this.rto = this.#bounded(rto);
+    this.rto = this.bounded(rto);
   }
 
-  #bounded(rto: Micros): Micros {
-    return Math.min(Math.max(rto, this.#min), this.#max);
+  protected bounded(rto: Micros): Micros {
+    return Math.min(Math.max(rto, this.least), this.#max);
   }
 }

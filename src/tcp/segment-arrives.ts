@@ -15,8 +15,11 @@ import { ecnReceived, takeSynEcn } from "./ecn.js";
 import { offeredShift } from "./emit.js";
 import { EVENT_URGENT } from "./event-bits.js";
 import { takeSynAck } from "./fast-open.js";
+import { initialWindow } from "./initial-window.js";
 import { linuxArrives, linuxText } from "./linux-arrivals.js";
+import { useCongestion } from "./linux-choice.js";
 import { askForAck } from "./output.js";
+import { largestWindowGrew } from "./path-mtu.js";
 import { fail, setState, startTimeWait } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
 import { processFin, processText } from "./text-arrives.js";
@@ -322,11 +325,12 @@ function establish(tcb: Tcb, seg: Segment, now: Micros): void {
   setState(tcb, "ESTABLISHED", "rcv ACK of SYN", now);
   const shift = (seg.flags & SYN) !== 0 ? 0 : tcb.snd.windShift;
   tcb.snd.wnd = seg.wnd << shift;
-  tcb.snd.maxWnd = Math.max(tcb.snd.maxWnd, tcb.snd.wnd);
+  tcb.snd.maxWnd = tcb.linuxSender === undefined ? Math.max(tcb.snd.maxWnd, tcb.snd.wnd) : tcb.snd.wnd;
+  if (tcb.linuxSender !== undefined) largestWindowGrew(tcb);
   tcb.snd.wl1 = seg.seq;
   tcb.snd.wl2 = seg.ack;
   // RFC 5681 §3.1: after a lost SYN,ACK one segment. (For a lost SYN `setEffectiveMss` has seen to it.)
-  if (tcb.synRepeated) tcb.congestion = tcb.config.congestion(tcb.snd.mss, tcb.snd.mss);
+  if (tcb.synRepeated) useCongestion(tcb, tcb.config.congestion, initialWindow(tcb));
   if (tcb.config.wholeSegmentBuffer) tcb.receiveBufferBytes = wholeSegments(tcb, tcb.receiveBufferBytes);
   tcb.linux?.established(tcb, now);
   if (tcb.finQueued) setState(tcb, "FIN-WAIT-1", "CLOSE was called before", now);

@@ -17,6 +17,9 @@ export class SentSegment {
   sentAt: Micros = 0;
   /** Its place among all transmissions: exact where several leave in the same µs. */
   order = 0;
+  /** For Linux's sender: PSH is its own, and where the batch ends that it left in. */
+  push = false;
+  batchEnd = 0;
   /** How often it was sent; more than 1 means that its round-trip time is ambiguous (Karn). */
   transmissions = 0;
   sacked = false;
@@ -81,6 +84,11 @@ export class SentList {
   /** The i-th segment from SND.UNA. */
   at(i: number): SentSegment | undefined {
     return i < this.#count ? this.#ring[(this.#head + i) & this.#mask] : undefined;
+  }
+
+  /** Its place in sequence order; it must be in the list. */
+  indexOf(segment: SentSegment): number {
+    return this.#indexOf(segment.seq);
   }
 
   /** The segment that begins with `seq`. */
@@ -248,6 +256,9 @@ export class SentList {
     rest.firstSentAt = segment.firstSentAt;
     rest.appLimited = segment.appLimited;
     rest.sacked = segment.sacked;
+    rest.push = segment.push;
+    rest.batchEnd = segment.batchEnd;
+    segment.push = false;
     rest.sackedTo = rest.end;
     rest.lost = segment.lost;
     segment.end = rest.seq;

@@ -7,6 +7,7 @@ import { type Micros, NEVER } from "../base/time.js";
 import type { ConnectionConfig } from "./config.js";
 import { congestionByName } from "./congestion-controls.js";
 import { startKeepAlive } from "./keep-alive.js";
+import { useCongestion } from "./linux-choice.js";
 import { askForAck } from "./output.js";
 import { tellWritable } from "./send-space.js";
 import type { Tcb } from "./tcb.js";
@@ -122,7 +123,7 @@ export function setCongestionControl(tcb: Tcb, name: string): void {
   const congestion = congestionByName(name);
   change(tcb, { congestion });
   const { cwnd, ssthresh } = tcb.congestion;
-  tcb.congestion = congestion(tcb.snd.mss, cwnd, ssthresh);
+  useCongestion(tcb, congestion, cwnd, ssthresh);
   // The reduction that might be taken back was the other one's.
   tcb.recovery.undoPossible = false;
 }

@@ -23,7 +23,10 @@ import { EcnVariables } from "./ecn.js";
 import type { ConnectionObserver, Failure } from "./events.js";
 import { FastOpen } from "./fast-open.js";
 import { KeepAliveVariables } from "./keep-alive.js";
+import { SegmentBatch } from "./linux-batch.js";
+import type { LinuxControl } from "./linux-control.js";
 import { LinuxReceiver } from "./linux-receiver.js";
+import { LinuxRttEstimator } from "./linux-rtt.js";
 import { MtuSearch } from "./mtu-probing.js";
 import { PathMtu } from "./path-mtu.js";
 import { ProportionalRateReduction } from "./prr.js";
@@ -204,6 +207,9 @@ export class Tcb {
   readonly counters = new Counters();
   readonly rtt: RttEstimator;
   congestion: CongestionControl;
+  /** `congestion`, where it is Linux's sender; undefined else. */
+  linuxSender: LinuxControl | undefined = undefined;
+  readonly batch = new SegmentBatch();
 
   readonly sendQueue = new ByteRing();
   readonly receiveQueue = new ByteRing();
@@ -298,7 +304,11 @@ export class Tcb {
     this.pseudoSum = local.wordSum() + remote.wordSum() + 6;
     this.ipId = ipId;
     this.receiveBufferBytes = config.receiveBufferBytes;
-    this.rtt = new RttEstimator(config.rtoInitialUs, config.rtoMinUs, config.rtoMaxUs, config.rtoSlopUs);
+    const { rtoInitialUs, rtoMinUs, rtoMaxUs, rtoSlopUs } = config;
+    this.rtt =
+      config.sender === "linux"
+        ? new LinuxRttEstimator(rtoInitialUs, rtoMinUs, rtoMaxUs, this.snd)
+        : new RttEstimator(rtoInitialUs, rtoMinUs, rtoMaxUs, rtoSlopUs);
     this.linux = config.receiver === "linux" ? new LinuxReceiver() : undefined;
     this.congestion = config.congestion(536, 536);
   }

@@ -10,6 +10,7 @@ import { timeoutsWithin } from "./defer-accept.js";
 import { EVENT_READABLE } from "./event-bits.js";
 import { initialWindow } from "./initial-window.js";
 import { closedHard, startLinger } from "./linger.js";
+import { useCongestion } from "./linux-choice.js";
 import { beginWithSmallMtu } from "./mtu-probing.js";
 import { askForAck } from "./output.js";
 import { sendMss } from "./path-mtu.js";
@@ -234,7 +235,7 @@ export function setEffectiveMss(tcb: Tcb, peerMss: number): void {
   tcb.pathMtu.peerMss = peerMss >= 0 ? Math.max(peerMss, config.leastPeerMss) : unknown;
   beginWithSmallMtu(tcb);
   snd.mss = sendMss(tcb);
-  tcb.congestion = config.congestion(snd.mss, initialWindow(tcb));
+  useCongestion(tcb, config.congestion, initialWindow(tcb));
   // A SYN-ACK tells the buffer as it is.
   if (config.wholeSegmentBuffer && !tcb.passive) tcb.receiveBufferBytes = wholeSegments(tcb, tcb.receiveBufferBytes);
 }

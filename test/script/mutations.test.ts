@@ -157,7 +157,20 @@ const MUTATIONS: readonly (readonly [string, string, string, string])[] = [
     "emitSegment(tcb, out, now, ACK, seqAdd(snd.nxt, -1), tcb.rcv.nxt, field",
     "emitSegment(tcb, out, now, ACK, snd.nxt, tcb.rcv.nxt, field",
   ],
-  ["small segments never wait", "tcp/output.js", "if (length >= segmentBytes(tcb) || fin)", "if (length >= 1 || fin)"],
+  ["small segments never wait", "tcp/linux-batch.js", "if (length < full && isPartialHeld)\n            return -1;", ""],
+  [
+    "the end of a batch has no PSH",
+    "tcp/linux-batch.js",
+    "if (batch.isOpen && batch.isLarge && end === batch.end)\n        return true;",
+    "",
+  ],
+  [
+    "recovery does not shrink the flight",
+    "tcp/linux-recovery.js",
+    "lx.threshold * lx.prrDelivered",
+    "lx.priorWindow * lx.prrDelivered",
+  ],
+  ["slow start ends nowhere", "tcp/linux-control.js", "Math.min(this.window + left, this.threshold)", "this.window + left"],
 ];
 
 it.each(MUTATIONS)("%s", async (_what, file, found, mistake) => {

@@ -1,0 +1,213 @@
+/**
+ * How Linux cuts what is to be sent: into batches that an adapter with segmentation offload would take as one, each with PSH at its
+ * end, small or large as the rate asks (net/ipv4/tcp_output.c: tcp_write_xmit, tcp_tso_autosize, tcp_tso_should_defer); and its
+ * variant of Nagle, which waits for small segments only (Minshall).
+ */
+import { seqAdd, seqDiff, seqGe, seqGt, seqLe, seqLt } from "../base/seq.js";
+import { MILLISECOND, type Micros, NEVER, SECOND } from "../base/time.js";
+import { GSO_MAX, type LinuxControl } from "./linux-control.js";
+import { linuxFlight } from "./linux-recovery.js";
+import type { SentSegment } from "./sent-list.js";
+import type { Tcb } from "./tcb.js";
+
+export class SegmentBatch {
+  /** The batch that is being sent ends here; it is of one segment, or of more. */
+  end = 0;
+  isLarge = false;
+  isOpen = false;
+  /** One past the last segment that was not full (snd_sml). */
+  smallEnd = 0;
+  hasSmall = false;
+  /** When data last left in a batch. */
+  sentAt: Micros = -NEVER;
+  /** The last write said that more would follow at once (MSG_MORE): its end is no reason for PSH. */
+  isUnfinished = false;
+  /** Numbers that a segment must not reach across: ends of records (MSG_EOR), oldest first. */
+  readonly records: number[] = [];
+  /** Where the batch ends that is being sent again; -1 for none. */
+  againEnd = -1;
+}
+
+/** No more than this of a batch depends on the rate (net.ipv4.tcp_min_tso_segs). */
+const LEAST_BATCH = 2;
+/** A part of the window that is worth a batch (net.ipv4.tcp_tso_win_divisor). */
+const WINDOW_DIVISOR = 3;
+
+/** How many bytes the next segment has, of `queued`; the peer's window has `room`. -1 when nothing may be sent now. */
+export function batchedLength(tcb: Tcb, lx: LinuxControl, queued: number, room: number, full: number, now: Micros): number {
+  const { batch, snd } = tcb;
+  if (batch.isOpen && seqLt(snd.nxt, batch.end)) return Math.min(full, seqDiff(batch.end, snd.nxt));
+  batch.isOpen = false;
+  const free = lx.window - linuxFlight(tcb, lx);
+  if (free <= 0) return -1;
+  const most = largestBatch(tcb, lx, full);
+  const quota = Math.min(free, Math.max(lx.window >>> 1, 1), most);
+  const length = Math.min(queued, recordEnd(tcb));
+  const isEnd = length === queued;
+  const hasFin = tcb.finQueued && isEnd;
+  const first = Math.min(length, full);
+  // What does not fit as it is waits for the window, or for the persist timer.
+  if (first + (hasFin && length <= full ? 1 : 0) > room) return -1;
+  const isPartialHeld = isEnd && !hasFin && !tcb.urgentOut && nagle(tcb);
+  let cut: number;
+  if (length <= full) {
+    if (length < full && isPartialHeld) return -1;
+    cut = length;
+  } else {
+    if (waitsForMore(tcb, lx, length, isEnd, room, free, most, now)) {
+      lx.deferredNow = true;
+      return -1;
+    }
+    const needed = Math.min(length, room);
+    cut = tcb.urgentOut ? full : Math.min(quota * full, needed);
+    if (cut === needed && cut % full !== 0 && (needed < length || isPartialHeld)) cut -= cut % full;
+  }
+  batch.isOpen = true;
+  batch.end = seqAdd(snd.nxt, cut);
+  batch.isLarge = cut > full;
+  return Math.min(cut, full);
+}
+
+/** A segment of new data has left. */
+export function batchSent(tcb: Tcb, lx: LinuxControl, end: number, data: number, full: number, now: Micros): void {
+  const { batch } = tcb;
+  lx.sentNow++;
+  if (lx.isReducing) lx.prrOut++;
+  batch.sentAt = now;
+  if (data < full) {
+    batch.hasSmall = true;
+    batch.smallEnd = end;
+  }
+  while (batch.records.length > 0 && seqLe(batch.records[0] ?? end, end)) batch.records.shift();
+}
+
+/** Notes of which batch a segment is, and whether PSH is its own: that of a batch's end is set anew whenever it leaves. */
+export function batched(tcb: Tcb, segment: SentSegment): void {
+  const { batch } = tcb;
+  segment.batchEnd = batch.isOpen ? batch.end : segment.end;
+  const isLast = seqDiff(tcb.dataEnd, segment.end) <= 0;
+  segment.push = (isLast && !batch.isUnfinished) || (batch.records.length > 0 && segment.end === batch.records[0]);
+}
+
+/** A segment is sent again with those of its batch that may leave with it. Returns whether it has PSH. */
+export function repeatsBatch(tcb: Tcb, lx: LinuxControl, segment: SentSegment, isHead: boolean): boolean {
+  const { sent, batch } = tcb;
+  if (batch.againEnd !== -1 && segment.batchEnd === batch.againEnd && seqLe(segment.end, batch.againEnd)) {
+    return segment.push || segment.end === batch.againEnd;
+  }
+  const free = isHead ? 1 : Math.min(lx.window - linuxFlight(tcb, lx), largestBatch(tcb, lx, lx.mss));
+  const from = sent.indexOf(segment);
+  let count = 0;
+  let end = segment.seq;
+  for (; count < free; count++) {
+    const next = sent.at(from + count);
+    if (!next?.lost || next.seq !== end || next.batchEnd !== segment.batchEnd) break;
+    end = next.end;
+  }
+  for (let i = 0; i < count; i++) {
+    const next = sent.at(from + i);
+    if (next !== undefined) next.batchEnd = end;
+  }
+  batch.againEnd = count > 1 ? end : -1;
+  return segment.push;
+}
+
+/** Whether the segment that ends at `end`, the last of the queue or not, has PSH. */
+export function pushes(tcb: Tcb, end: number, isLast: boolean): boolean {
+  const { batch } = tcb;
+  if (batch.isOpen && batch.isLarge && end === batch.end) return true;
+  if (batch.records.length > 0 && end === batch.records[0]) return true;
+  return isLast && !batch.isUnfinished;
+}
+
+/** Whether a partial segment has to wait: for a small one that is out already, or because the user holds it back. */
+function nagle(tcb: Tcb): boolean {
+  if (tcb.corked && !tcb.corkOverdue) return true;
+  if (tcb.config.noDelay || tcb.corkOverdue || tcb.sent.length === 0) return false;
+  const { batch, snd } = tcb;
+  return batch.hasSmall && seqGt(batch.smallEnd, snd.una) && seqLe(batch.smallEnd, snd.nxt);
+}
+
+/** Segments in the largest batch (tcp_tso_segs): what leaves in a millisecond, and more where the path is short. */
+function largestBatch(tcb: Tcb, lx: LinuxControl, full: number): number {
+  let bytes = lx.pacingRate === NEVER ? GSO_MAX : lx.pacingRate / 1024;
+  const { min } = tcb.rtt;
+  const halvings = min === NEVER ? 0 : Math.floor(min / 512);
+  if (halvings < 32) bytes += GSO_MAX / 2 ** halvings;
+  return Math.max(Math.floor(Math.min(bytes, GSO_MAX) / full), LEAST_BATCH);
+}
+
+/** A batch that could be larger waits for the next ACK, if that is near (tcp_tso_should_defer). */
+function waitsForMore(
+  tcb: Tcb,
+  lx: LinuxControl,
+  length: number,
+  isTail: boolean,
+  room: number,
+  free: number,
+  most: number,
+  now: Micros,
+): boolean {
+  const { mss } = lx;
+  if (lx.state === "recovery" || lx.state === "loss") return false;
+  if (now - tcb.batch.sentAt > MILLISECOND) return false;
+  const limit = Math.min(room, free * mss);
+  if (limit >= most * mss) return false;
+  if (!isTail && limit >= length) return false;
+  if (limit >= Math.floor(Math.min(tcb.snd.wnd, lx.window * mss) / WINDOW_DIVISOR)) return false;
+  const { first } = tcb.sent;
+  if (first === undefined) return false;
+  const { srtt } = tcb.rtt;
+  if (first.sentAt + srtt - now > Math.min(srtt / 2, MILLISECOND)) return false;
+  if (free * mss < room ? free * mss <= length : room <= length) return true;
+  return !tcb.finQueued;
+}
+
+/** Bytes from SND.NXT to the next end of a record. */
+function recordEnd(tcb: Tcb): number {
+  const [first] = tcb.batch.records;
+  return first === undefined ? Number.POSITIVE_INFINITY : seqDiff(first, tcb.snd.nxt);
+}
+
+/** What pacing would allow, which decides over the size of batches (tcp_update_pacing_rate). */
+export function updatePacingRate(tcb: Tcb, lx: LinuxControl): void {
+  const { srtt } = tcb.rtt;
+  if (srtt === 0) return;
+  const ratio = lx.window < Math.floor(lx.threshold / 2) ? 2 : 1.2;
+  lx.pacingRate = Math.min(
+    tcb.config.maxPacingRate,
+    Math.floor((ratio * Math.max(lx.window, tcb.sent.length) * lx.mss * SECOND) / srtt),
+  );
+}
+
+/** Nothing more leaves now: was it the window that kept the rest back (tcp_cwnd_validate, RFC 7661 in spirit)? */
+export function noteWindowUse(tcb: Tcb, lx: LinuxControl, now: Micros): void {
+  const { sent, snd } = tcb;
+  const isLimited = lx.deferredNow || linuxFlight(tcb, lx) >= lx.window;
+  const hasSent = lx.sentNow > 0;
+  lx.sentNow = 0;
+  lx.deferredNow = false;
+  if (!hasSent && !(isLimited && seqGt(tcb.dataEnd, snd.nxt))) return;
+  const packets = sent.length;
+  if (seqGe(snd.una, lx.usageSeq) || isLimited || (!lx.isLimited && packets > lx.maxOut)) {
+    lx.isLimited = isLimited;
+    lx.maxOut = packets;
+    lx.usageSeq = snd.max;
+  }
+  if (lx.mayGrow) {
+    lx.used = 0;
+    lx.usedAt = now;
+    return;
+  }
+  if (packets > lx.used) lx.used = packets;
+  if (!tcb.config.restartAfterIdle || now - lx.usedAt < tcb.rtt.rto) return;
+  if (lx.state === "open" && !tcb.writeBlocked) {
+    const used = Math.max(lx.used, tcb.config.initialWindowSegments);
+    if (used < lx.window) {
+      lx.threshold = lx.presentThreshold;
+      lx.window = (lx.window + used) >>> 1;
+    }
+    lx.used = 0;
+  }
+  lx.usedAt = now;
+}
