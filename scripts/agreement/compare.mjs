@@ -5,7 +5,7 @@ import { formatFlags } from "../../dist/wire/tcp-flags.js";
 import { formatTcpOptions } from "../../dist/wire/tcp-options.js";
 
 /**
- * A packet of the tested side; `time` in milliseconds.
+ * A packet of the tested side; `time` in milliseconds since the first.
  * @typedef {{ time: number, flags: string, seq: number, length: number, ack: number, window: number, options: string }} Sent
  */
 
@@ -18,13 +18,16 @@ export function packetsSent(file) {
   /** @type {Sent[]} */
   const sent = [];
   const numbers = unknownNumbers();
+  let begun = 0;
   for (const { data, direction, timeNs } of readCapture(file).packets) {
     if (direction !== "outbound") continue;
     const seen = seeSegment(data, 0, numbers);
     if (seen === undefined) continue;
     if (sent.length === 0) numbers.ourIsn = seen.seq;
+    const time = Number(timeNs ?? 0n) / 1e6;
+    if (sent.length === 0) begun = time;
     sent.push({
-      time: Number(timeNs ?? 0n) / 1e6,
+      time: time - begun,
       flags: formatFlags(seen.flags),
       seq: sent.length === 0 ? 0 : seen.seq,
       length: seen.length,

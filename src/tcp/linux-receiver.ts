@@ -63,7 +63,8 @@ export class LinuxReceiver {
     if (this.isFixed) this.clamp = Math.min(this.clamp, space);
     space = Math.min(space, this.clamp);
     if (space > mss) space -= space % mss;
-    this.window = Math.min(space, LARGEST_FIELD);
+    // Since Linux 6.10 more than the field of a SYN can tell (rcv_wnd).
+    this.window = space;
     this.threshold = this.window;
     const largest = Math.min(Math.max(space, config.receiveBufferMaxBytes), this.clamp);
     this.shift = config.windowScaling ? Math.min(Math.max(Math.floor(Math.log2(Math.max(largest, 1))) - 15, 0), 14) : 0;

@@ -92,7 +92,7 @@ export function doublings(tcb: Tcb): number {
 function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const repeated = tcb.snd.max !== tcb.iss;
   const answer = tcb.state === "SYN-RECEIVED";
-  const field = tcb.linux?.window ?? advertise(tcb, 0);
+  const field = tcb.linux === undefined ? advertise(tcb, 0) : Math.min(tcb.linux.window, 0xffff);
   const data = answer || repeated ? 0 : synPayload(tcb, Math.min(tcb.config.mtuBytes, tcb.pathMtu.bytes) - headerBytes(tcb));
   if (data > 0) tcb.fastOpen.synBytes = data;
   const end = seqAdd(tcb.iss, 1 + data);
