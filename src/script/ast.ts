@@ -80,6 +80,8 @@ export interface PacketEvent {
   /** Control bits. */
   readonly flags: number;
   readonly seq: number;
+  /** "absolute", `1:1(0)!`: it is that of the wire; "any", `...(0)`: it is not looked at. Default: it counts from the SYN. */
+  readonly seqRule?: "absolute" | "any";
   /** Bytes of payload. */
   readonly length: number;
   readonly ack: number | null;
@@ -89,8 +91,10 @@ export interface PacketEvent {
   readonly options: readonly PacketOption[] | null;
 }
 
-/** An option as it stands in the script; of timestamps a side may be left out. */
-export type PacketOption = TcpOption | { readonly kind: "ts"; readonly val: number | null; readonly ecr: number | null };
+/** An option as it stands in the script; of timestamps a side may be left out. `ecr 1!` is that of the wire. */
+export type PacketOption =
+  | TcpOption
+  | { readonly kind: "ts"; readonly val: number | null; readonly ecr: number | null; readonly isAbsolute?: boolean };
 
 export interface UdpEvent {
   readonly direction: PacketDirection;

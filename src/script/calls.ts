@@ -453,7 +453,7 @@ const NUMBER_OPTIONS: ReadonlySet<string> = new Set([
     "IP_TTL",
     "IP_TOS",
   ],
-  ...["IPV6_UNICAST_HOPS", "IPV6_TCLASS"],
+  ...["IPV6_UNICAST_HOPS", "IPV6_TCLASS", "TCP_KEEPINIT", "TCP_NOOPT"],
 ]);
 
 /** Errnos that SO_ERROR may show, by Linux's numbers. */

@@ -70,7 +70,7 @@ export class Flow {
     const { flags, seq } = packet;
     const ack = packet.ack ?? 0;
     return {
-      seq: seqAdd(seq, peerOffset(numbers, flags)),
+      seq: packet.seqRule === "absolute" ? seq : seqAdd(seq, peerOffset(numbers, flags)),
       ack: (flags & ACK) !== 0 ? seqAdd(ack, ourOffset(numbers, flags)) : ack,
       options: (packet.options ?? []).map((option) => this.#optionToWire(option, flags)),
     };
@@ -78,7 +78,8 @@ export class Flow {
 
   /** What is echoed is what went out, where that is known. */
   #optionToWire(option: PacketOption, flags: number): ReturnType<typeof toWire> {
-    const echoed = option.kind === "ts" && option.ecr !== null ? this.#stamps.get(option.ecr) : undefined;
+    const echoed =
+      option.kind === "ts" && option.ecr !== null && option.isAbsolute !== true ? this.#stamps.get(option.ecr) : undefined;
     if (option.kind === "ts" && echoed !== undefined) return { kind: "timestamps", tsVal: option.val ?? 0, tsEcr: echoed };
     return toWire(option, this.numbers, flags);
   }

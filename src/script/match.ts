@@ -43,6 +43,8 @@ export interface SeenSegment {
   readonly at: Micros;
   readonly flags: number;
   readonly seq: number;
+  /** As it was on the wire. */
+  readonly wireSeq: number;
   readonly length: number;
   readonly ack: number;
   readonly window: number;
@@ -77,6 +79,7 @@ export function seeSegment(bytes: Uint8Array, at: Micros, numbers: Numbers): See
     at,
     flags,
     seq: seqAdd(segment.seq, -ourOffset(numbers, flags)),
+    wireSeq: segment.seq,
     length: segment.payloadLength,
     ack: (flags & ACK) !== 0 ? seqAdd(segment.ack, -peers) : segment.ack,
     window: segment.wnd,
@@ -126,7 +129,12 @@ export function toWire(option: PacketOption, numbers: Numbers, flags: number): T
       return {
         kind: "timestamps",
         tsVal: option.val ?? 0,
-        tsEcr: ecr === 0 && numbers.stampOffset === null ? 0 : seqAdd(ecr, numbers.stampOffset ?? 0),
+        tsEcr:
+          option.isAbsolute === true
+            ? ecr
+            : ecr === 0 && numbers.stampOffset === null
+              ? 0
+              : seqAdd(ecr, numbers.stampOffset ?? 0),
       };
     }
     case "sack":
@@ -153,7 +161,14 @@ export function joined(first: SeenSegment, second: SeenSegment, previousLength: 
     second.urgent === first.urgent &&
     optionBytes(second.options) === optionBytes(first.options);
   if (!isSame || length > wanted || (length < wanted && second.length !== previousLength)) return undefined;
-  return { ...second, at: first.at, seq: first.seq, length, flags: (second.flags & ~CWR) | (first.flags & CWR) };
+  return {
+    ...second,
+    at: first.at,
+    seq: first.seq,
+    wireSeq: first.wireSeq,
+    length,
+    flags: (second.flags & ~CWR) | (first.flags & CWR),
+  };
 }
 
 function optionBytes(options: readonly TcpOption[]): number {
@@ -164,8 +179,9 @@ function optionBytes(options: readonly TcpOption[]): number {
 export function mismatch(expected: PacketEvent, seen: SeenSegment, options: MatchOptions): string {
   if (seen.flags !== expected.flags)
     return `flags are ${formatFlags(seen.flags)}, expected ${formatFlags(expected.flags)}${onlyPush(seen.flags ^ expected.flags)}`;
-  if (seen.seq !== expected.seq)
-    return `sequence number is ${seen.seq}, expected ${expected.seq} (off by ${seqDiff(seen.seq, expected.seq)})`;
+  const seq = expected.seqRule === "absolute" ? seen.wireSeq : seen.seq;
+  if (seq !== expected.seq && expected.seqRule !== "any")
+    return `sequence number is ${seq}, expected ${expected.seq} (off by ${seqDiff(seq, expected.seq)})`;
   if (seen.length !== expected.length) return `length is ${seen.length}, expected ${expected.length}`;
   if (seen.ack !== (expected.ack ?? 0)) return `acknowledgment number is ${seen.ack}, expected ${expected.ack ?? 0}`;
   if (expected.window !== null && !options.tolerant && seen.window !== expected.window)

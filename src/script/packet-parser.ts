@@ -12,11 +12,26 @@ export function isPacketStart(scanner: Scanner): boolean {
 export function parsePacket(scanner: Scanner): Action {
   const direction: PacketDirection = scanner.expect(/[<>]/y, '"<" or ">"')[0] === "<" ? "in" : "out";
   const ip = readMarks(scanner);
-  if (scanner.looksAt(/icmp\b/y)) return readIcmp(scanner, direction, ip);
+  const quoted = scanner.looksAt(/\[/y) ? readQuote(scanner) : undefined;
+  if (typeof quoted === "string") return unsupportedLine(scanner, quoted);
+  if (quoted !== undefined || scanner.looksAt(/icmp(?:v6)?\b/y)) return readIcmp(scanner, direction, ip, quoted);
   if (scanner.looksAt(/udp\b/y)) return readUdp(scanner, direction, ip);
-  const other = scanner.accept(/(sctp|gre|GREv0|mpls|ipv4|ipv6|raw|psp)\b[^\n]*/y);
-  if (other !== undefined) return { kind: "unsupported", feature: `${other[1]} packets` };
+  const other = scanner.accept(/(sctp|udplite|gre|GREv0|mpls|ipv4|ipv6|raw|psp)\b/y);
+  if (other !== undefined) return unsupportedLine(scanner, `${other[1]} packets`);
   return readTcp(scanner, direction, ip);
+}
+
+/** What goes on over several lines within brackets is one packet. */
+function unsupportedLine(scanner: Scanner, feature: string): Action {
+  let depth = 0;
+  while (scanner.at < scanner.text.length) {
+    const letter = scanner.text[scanner.at] ?? "";
+    if (letter === "[" || letter === "{") depth++;
+    if (letter === "]" || letter === "}") depth--;
+    if (letter === "\n" && depth <= 0) break;
+    scanner.at++;
+  }
+  return { kind: "unsupported", feature };
 }
 
 const ECN_MARKS = { noecn: 0, ect1: 1, ect0: 2, ce: 3, ect01: "ect01" } as const;
@@ -84,11 +99,12 @@ function readTcp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Act
       flags |= ((count & 4) !== 0 ? AE : 0) | ((count & 2) !== 0 ? CWR : 0) | ((count & 1) !== 0 ? ECE : 0);
     } else flags |= FLAGS[letter] ?? 0;
   }
-  const [, start, end, size] = scanner.expect(
-    /(\d+)(?::(\d+))?\((\d+)\)/y,
+  const [, start = "", end, size, mark] = scanner.expect(
+    /(\d+|\.\.\.)(?::(\d+))?\((\d+)\)(!)?/y,
     "sequence numbers as start:end(length), such as 1:1001(1000)",
   );
-  const seq = Number(start);
+  const seqRule = start === "..." ? "any" : mark === "!" ? "absolute" : undefined;
+  const seq = start === "..." ? 0 : Number(start);
   const length = Number(size);
   if (end !== undefined && (seq + length) % 2 ** 32 !== Number(end) % 2 ** 32)
     throw scanner.error(`${start}:${end}(${size}): the length is not the distance`, scanner.at - 1);
@@ -97,6 +113,7 @@ function readTcp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Act
   const urgent = scanner.accept(/urg\s+(\d+)/y)?.[1];
   const options = readOptions(scanner);
   if (typeof options === "string") return { kind: "unsupported", feature: `the TCP option ${options}` };
+  if (scanner.accept(/\/\s*udp\s*\(\s*\d+\s*>\s*\d+\s*\)/y) !== undefined) return { kind: "unsupported", feature: "TCP in UDP" };
   if (scanner.accept(/\{[^}]*\}/y) !== undefined) return { kind: "unsupported", feature: "mutated packets" };
   return {
     kind: "packet",
@@ -106,6 +123,7 @@ function readTcp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Act
       ...(ports === undefined ? {} : { ports }),
       flags,
       seq: seq >>> 0,
+      ...(seqRule === undefined ? {} : { seqRule }),
       length,
       ack: ack === undefined ? null : Number(ack) >>> 0,
       window: window === undefined ? null : Number(window),
@@ -139,8 +157,9 @@ function readOption(scanner: Scanner): PacketOption {
   if (mss !== undefined) return { kind: "mss", mss: Number(mss[1]) };
   const shift = scanner.accept(/wscale\s+(\d+)/y);
   if (shift !== undefined) return { kind: "window-scale", shift: Number(shift[1]) };
-  const ts = scanner.accept(/(?:TS|ts)(?:\s+val\s+(\d+|\.))?(?:\s+ecr\s+(\d+|\.))?/y);
-  if (ts !== undefined) return { kind: "ts", val: stamp(ts[1]), ecr: stamp(ts[2]) };
+  const ts = scanner.accept(/(?:TS|ts)(?:\s+val\s+(\d+|\.+))?(?:\s+ecr\s+(\d+|\.+)(!)?)?/y);
+  if (ts !== undefined)
+    return { kind: "ts", val: stamp(ts[1]), ecr: stamp(ts[2]), ...(ts[3] === undefined ? {} : { isAbsolute: true }) };
   if (scanner.accept(/sack\b/y) !== undefined) {
     const blocks = [];
     for (let block = scanner.accept(BLOCK); block !== undefined; block = scanner.accept(BLOCK))
@@ -167,7 +186,7 @@ function readOption(scanner: Scanner): PacketOption {
 const BLOCK = /(\d+):(\d+)/y;
 
 function stamp(text: string | undefined): number | null {
-  return text === undefined || text === "." ? null : Number(text) >>> 0;
+  return text === undefined || text.startsWith(".") ? null : Number(text) >>> 0;
 }
 
 /** The order of the fields says which of the two forms it is (RFC 9768 §3.2.3). */
@@ -177,13 +196,15 @@ function accurateEcn(text: string): PacketOption {
   return fields[0]?.[1] === "e1b" ? { kind: "accecn1", counters } : { kind: "accecn0", counters };
 }
 
-/** Names are resolved when the family is known. */
-function readIcmp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Action {
+/** Names are resolved when the family is known. What is quoted stands before the message or behind it. */
+function readIcmp(scanner: Scanner, direction: PacketDirection, ip: IpMarks, before: IcmpQuote | undefined): Action {
   scanner.expect(/icmp(?:v6)?/y, "icmp");
   const [, type = ""] = scanner.expect(/([A-Za-z_]\w*)/y, "a type of ICMP, such as unreachable");
   const code = scanner.accept(/(?!(?:mtu|id|icmp)\b)([a-z_]\w*)(?!\s*\()/y)?.[1] ?? "";
   const mtu = scanner.accept(/mtu\s+(\d+)/y)?.[1];
   const id = scanner.accept(/id\s+(\d+)/y)?.[1];
+  const quoted = before ?? readQuote(scanner);
+  if (typeof quoted === "string") return unsupportedLine(scanner, quoted);
   return {
     kind: "icmp",
     icmp: {
@@ -193,15 +214,19 @@ function readIcmp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Ac
       code,
       mtu: mtu === undefined ? null : Number(mtu),
       id: Number(id ?? 0),
-      quoted: readQuote(scanner),
+      quoted: quoted ?? { protocol: "tcp", seq: 0, length: 0 },
     },
   };
 }
 
-/** `[1:1001(1000)]`, `[udp (1000)]`, `[raw (1000)]`. */
-function readQuote(scanner: Scanner): IcmpQuote {
+/** `[1:1001(1000)]`, `[udp (1000)]`, `[raw (1000)]`; undefined for none, the feature for one that we do not have. */
+function readQuote(scanner: Scanner): IcmpQuote | string | undefined {
   const other = scanner.accept(/\[\s*(udp|raw)\s*\(\s*(\d+)\s*\)\s*\]/y);
   if (other !== undefined) return { protocol: other[1] === "udp" ? "udp" : "raw", seq: 0, length: Number(other[2]) };
-  const tcp = scanner.accept(/\[\s*(?:tcp\s+)?(\d+):(\d+)\((\d+)\)[^\]]*\]/y);
-  return { protocol: "tcp", seq: Number(tcp?.[1] ?? 0) >>> 0, length: Number(tcp?.[3] ?? 0) };
+  const foreign = scanner.accept(/\[\s*(sctp|udplite)\b[^\]]*\]/y)?.[1];
+  if (foreign !== undefined) return `ICMP that quotes ${foreign}`;
+  const tcp = scanner.accept(/\[\s*(?:tcp\s+)?(\d+):(\d+)\((\d+)\)([^\]]*)\]/y);
+  if (tcp === undefined) return undefined;
+  if (/\/\s*udp/.test(tcp[4] ?? "")) return "TCP in UDP";
+  return { protocol: "tcp", seq: Number(tcp[1]) >>> 0, length: Number(tcp[3]) };
 }

@@ -443,7 +443,9 @@ export class Runner {
     const seen = seeSegment(packet.bytes, packet.at, this.#flow.numbers);
     if (seen === undefined) throw new ScriptFailure("the stack sent what is no TCP segment");
     const { skipped = 0 } = packet;
-    return skipped === 0 ? seen : { ...seen, seq: seqAdd(seen.seq, skipped), length: seen.length - skipped };
+    return skipped === 0
+      ? seen
+      : { ...seen, seq: seqAdd(seen.seq, skipped), wireSeq: seqAdd(seen.wireSeq, skipped), length: seen.length - skipped };
   }
 
   /** Our initial sequence number and our timestamps lie where the script says. */

@@ -5,6 +5,7 @@ import type { ConnectionConfig } from "../tcp/config.js";
 import { type ProfileName, profileByName } from "../tcp/profiles.js";
 import { Calls } from "./calls.js";
 import { UnsupportedError } from "./errors.js";
+import { FreeBsdCalls } from "./freebsd-calls.js";
 import type { HostRequest, ScriptHost } from "./host.js";
 import { type HostChanges, readCommand } from "./sysctl.js";
 import { VirtualWorld } from "./virtual-world.js";
@@ -49,9 +50,10 @@ export function openVirtualHost({ settings, options, commands, random, start, wa
   };
   const stack: Partial<StackConfig> = Object.assign({}, ...commands.map(apply));
   const world = new VirtualWorld({ connection, ...stack }, random, start);
+  const calls = new Calls(world, settings, watcher);
   return {
     world,
-    calls: new Calls(world, settings, watcher),
+    calls: profile === "freebsd" ? new FreeBsdCalls(calls) : calls,
     configure(command) {
       if (Object.keys(apply(command)).length > 0)
         throw new UnsupportedError("a sysctl of the whole stack in the middle of a script");

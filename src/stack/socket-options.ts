@@ -42,6 +42,8 @@ export type NumberOption =
   | "TCP_FASTOPEN"
   | "TCP_FASTOPEN_CONNECT"
   | "TCP_FASTOPEN_NO_COOKIE"
+  | "TCP_KEEPINIT"
+  | "TCP_NOOPT"
   | "IP_TTL"
   | "IP_TOS"
   | "IPV6_UNICAST_HOPS"
@@ -115,6 +117,10 @@ export class SocketOptions {
         return Number(this.fastOpenConnect);
       case "TCP_FASTOPEN_NO_COOKIE":
         return Number(config.fastOpenWithoutCookie);
+      case "TCP_KEEPINIT":
+        return whole(config.synTimeoutUs, SECOND);
+      case "TCP_NOOPT":
+        return Number(config.optionLayout === "none");
       case "IP_TTL":
       case "IPV6_UNICAST_HOPS":
         return config.ttl;
@@ -243,6 +249,16 @@ export class SocketOptions {
         inRange(name, value, 0, 1);
         this.#change({ fastOpenWithoutCookie: on });
         return;
+      case "TCP_KEEPINIT":
+        // FreeBSD: how long a connection may take to be open.
+        inRange(name, value, 1, 32_767);
+        this.#change({ synTimeoutUs: value * SECOND });
+        return;
+      case "TCP_NOOPT":
+        // FreeBSD: no options at all, neither ours nor the peer's.
+        if (on) this.#change({ optionLayout: "none", timestamps: false, sack: false, windowScaling: false });
+        else if (this.config.optionLayout === "none") this.#forgetOptions();
+        return;
       case "IP_TTL":
       case "IPV6_UNICAST_HOPS":
         inRange(name, value, 1, 255);
@@ -288,6 +304,11 @@ export class SocketOptions {
     if (this.config.keepAlive !== undefined) live.setKeepAlive(tcb, this.config.keepAlive, now);
     if (this.corked) setCork(tcb, true);
     if (this.quickAck !== undefined) setQuickAck(tcb, this.quickAck);
+  }
+
+  #forgetOptions(): void {
+    const { optionLayout: _layout, timestamps: _timestamps, sack: _sack, windowScaling: _scaling, ...left } = this.config;
+    this.config = left;
   }
 
   #change(changes: Partial<ConnectionConfig>): void {

@@ -360,7 +360,7 @@ export class StackSocket {
     else if (typeof value === "string") this.#options.setCongestion(value, connection);
     else this.#options.set(name as NumberOption, value, connection, now);
     if (this.#listener !== undefined) {
-      this.#listener.config = { ...this.#listener.config, ...this.#options.config };
+      this.#listener.config = this.#config();
       this.#listener.fastOpenQueue = this.#options.fastOpenQueue;
     }
     connection?.wake?.();

@@ -24,10 +24,12 @@ export interface ConnectionConfig {
   readonly wholeSegmentBuffer: boolean;
   /** When the window is told and what of it, see `window.ts`: as Linux does, or as the descendants of 4.4BSD. */
   readonly windowRule: WindowRule;
-  /** Order and padding of the options of SYN and SYN-ACK: Linux's, or that of FreeBSD (tcp_addoptions). */
-  readonly optionLayout: "linux" | "bsd";
+  /** Order and padding of the options of SYN and SYN-ACK: Linux's, or that of FreeBSD (tcp_addoptions); "none" sends not even an MSS. */
+  readonly optionLayout: "linux" | "bsd" | "none";
   /** Offer and accept window scaling (RFC 7323 §2). */
   readonly windowScaling: boolean;
+  /** How long a partial segment is held back for TCP_CORK at the most; NEVER as long as the user does not let go (FreeBSD). */
+  readonly corkUs: Micros;
   /** Offer and accept timestamps (RFC 7323 §3). */
   readonly timestamps: boolean;
   /** Offer and accept selective acknowledgments (RFC 2018). */
@@ -186,6 +188,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   windowRule: "linux",
   optionLayout: "linux",
   windowScaling: true,
+  corkUs: 200 * MILLISECOND,
   timestamps: true,
   sack: true,
   noDelay: false,

@@ -1,16 +1,14 @@
-/** TCP_CORK: what does not fill a segment is held back until the user says so, FIN, or 200 ms. */
-import { MILLISECOND, type Micros, NEVER } from "../base/time.js";
+/** TCP_CORK: what does not fill a segment is held back until the user says so, FIN, or for `corkUs`. */
+import { type Micros, NEVER } from "../base/time.js";
 import type { Tcb } from "./tcb.js";
-
-/** Data is not held back for ever (RFC 9293 MUST-60). Note: Linux does the same. */
-const LONGEST_HOLD: Micros = 200 * MILLISECOND;
 
 /** Whether the last, partial segment of what is queued is to wait; starts the time after which it does not. */
 export function holdsBack(tcb: Tcb, now: Micros): boolean {
   if (!tcb.corked || tcb.corkOverdue) return false;
-  if (tcb.timers.cork === NEVER) {
-    tcb.timers.cork = now + LONGEST_HOLD;
-    tcb.observer?.timer(tcb.owner, "cork", "start", LONGEST_HOLD, "corked: what does not fill a segment waits for more", now);
+  const { corkUs } = tcb.config;
+  if (tcb.timers.cork === NEVER && corkUs !== NEVER) {
+    tcb.timers.cork = now + corkUs;
+    tcb.observer?.timer(tcb.owner, "cork", "start", corkUs, "corked: what does not fill a segment waits for more", now);
   }
   return true;
 }

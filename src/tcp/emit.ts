@@ -91,6 +91,7 @@ export function setUrgentPointer(tcb: Tcb, out: OutgoingPacket, seq: number): vo
 
 /** Options of SYN and SYN-ACK, in the order in which Linux writes them. A SYN-ACK repeats only what the SYN offered. */
 function putSynOptions(tcb: Tcb, bytes: Uint8Array, at: number, answer: boolean, now: Micros): number {
+  if (tcb.config.optionLayout === "none") return at;
   if (tcb.config.optionLayout === "bsd") return putBsdSynOptions(tcb, bytes, at, answer, now);
   bytes[at] = OPTION_MSS;
   bytes[at + 1] = 4;

@@ -123,6 +123,7 @@ export const PROFILES = {
     synAckRetries: 3,
     // net.inet.tcp.keepinit.
     synTimeoutUs: 75 * SECOND,
+    corkUs: NEVER,
     r1Retries: 3,
     // net.inet.tcp.retries.
     r2Us: NEVER,
