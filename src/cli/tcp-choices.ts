@@ -2,7 +2,7 @@
 import type { Argv } from "yargs";
 import type { ConnectionConfig } from "../tcp/config.js";
 import { CONGESTION_CONTROLS, type CongestionName, congestionByName } from "../tcp/congestion-controls.js";
-import type { EcnPolicy } from "../tcp/ecn.js";
+import { ECN_POLICIES, type EcnPolicy } from "../tcp/ecn.js";
 import { PROFILES, type ProfileName, profileByName } from "../tcp/profiles.js";
 import { oneOf, seconds, wholeNumber } from "./values.js";
 
@@ -23,7 +23,6 @@ export interface TcpChoices {
 
 const PROFILE_NAMES = Object.keys(PROFILES) as ProfileName[];
 const CONGESTION_NAMES = Object.keys(CONGESTION_CONTROLS) as CongestionName[];
-const ECN_POLICIES: readonly EcnPolicy[] = ["off", "accept", "on"];
 
 /** Adds the options to a command, under the heading `group`. */
 export function withTcpChoices<T>(argv: Argv<T>, group: string): Argv<T & TcpChoices> {
@@ -45,7 +44,8 @@ export function withTcpChoices<T>(argv: Argv<T>, group: string): Argv<T & TcpCho
       group,
       choices: ECN_POLICIES,
       coerce: optional(oneOf("--ecn", ECN_POLICIES)),
-      describe: "explicit congestion notification: never, where the peer asks, or ask for it (default: the profile's)",
+      describe:
+        "explicit congestion notification: never, where the peer asks, or ask for it; accurate: count every mark (default: the profile's)",
     })
     .option("sack", { group, type: "boolean", default: true, describe: "offer selective acknowledgments; --no-sack does not" })
     .option("keep-alive", {

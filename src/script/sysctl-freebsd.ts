@@ -52,7 +52,8 @@ const TCP: Readonly<Record<string, Reader>> = {
   rfc1323: (value) => ({ timestamps: value === "1" || value === "3", windowScaling: value === "1" || value === "2" }),
   "sack.enable": (value) => ({ sack: isOn(value) }),
   "ecn.enable": (value) => {
-    const policy = (["off", "on", "accept"] as const)[Number(value)];
+    // 3 and 4: accurate ECN, active and passive.
+    const policy = (["off", "on", "accept", "accurate", "accurate-accept"] as const)[Number(value)];
     if (policy === undefined) throw new UnsupportedError(`sysctl net.inet.tcp.ecn.enable=${value}`);
     return { ecn: policy };
   },

@@ -39,10 +39,13 @@ const IPV4: Readonly<Record<string, Reader>> = {
   tcp_sack: (value) => ({ sack: isOn(value) }),
   tcp_window_scaling: (value) => ({ windowScaling: isOn(value) }),
   tcp_ecn: (value) => {
-    const policy = (["off", "on", "accept"] as const)[Number(value)];
+    const policy = (["off", "on", "accept", "accurate", "accurate-on", "accurate-accept"] as const)[Number(value)];
     if (policy === undefined) throw new UnsupportedError(`sysctl net.ipv4.tcp_ecn=${value}`);
     return { ecn: policy };
   },
+  tcp_ecn_fallback: (value) => ({ ecnFallback: isOn(value) }),
+  tcp_ecn_option: (value) => ({ accurateEcnOption: (["off", "minimum", "full", "persist"] as const)[Number(value)] ?? "full" }),
+  tcp_ecn_option_beacon: (value) => ({ accurateEcnBeacon: Number(value) }),
   tcp_rmem: (value) => ({ receiveBufferBytes: Math.min(middle(value), last(value)), receiveBufferMaxBytes: last(value) }),
   tcp_wmem: (value) => ({ sendBufferBytes: last(value) }),
   tcp_congestion_control: (value) => ({ congestion: congestionOf(value) }),

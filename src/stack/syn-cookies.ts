@@ -15,7 +15,7 @@ import { SipHash } from "../base/siphash.js";
 import { MINUTE, type Micros } from "../base/time.js";
 import type { IpAddress } from "../wire/address.js";
 import type { Segment } from "../wire/segment.js";
-import { CWR, ECE, SYN } from "../wire/tcp-flags.js";
+import { AE, CWR, ECE, SYN } from "../wire/tcp-flags.js";
 
 /** What a cookie remembers of the SYN. */
 export interface RememberedSyn {
@@ -135,7 +135,9 @@ export function rebuildSyn(syn: Segment, seg: Segment, remembered: RememberedSyn
   syn.len = 1;
   syn.wnd = seg.wnd;
   syn.up = 0;
-  syn.flags = remembered.ecn ? SYN | ECE | CWR : SYN;
+  // ACE of the third segment tells which form both have agreed on. Note: Linux does the same.
+  const accurate = ((seg.flags >>> 6) & 7) > 1;
+  syn.flags = remembered.ecn ? (accurate ? SYN | AE | ECE | CWR : SYN | ECE | CWR) : SYN;
   syn.payloadOffset = seg.payloadOffset;
   syn.payloadLength = 0;
   syn.mss = remembered.mss;
@@ -146,13 +148,14 @@ export function rebuildSyn(syn: Segment, seg: Segment, remembered: RememberedSyn
   syn.tsEcr = 0;
   syn.sackCount = 0;
   syn.fastOpenLength = -1;
+  syn.accEcnFields = -1;
   syn.ecn = 0;
   syn.ttl = seg.ttl;
 }
 
-/** Takes from a SYN what a cookie cannot remember: text, Fast Open, AccECN, and without timestamps every option but the MSS. */
+/** Takes from a SYN what a cookie cannot remember: text, Fast Open, and without timestamps every option but the MSS. */
 export function stripSyn(seg: Segment): void {
-  seg.flags = wantsEcn(seg) && seg.hasTimestamps ? SYN | ECE | CWR : SYN;
+  seg.flags = wantsEcn(seg) && seg.hasTimestamps ? seg.flags & (SYN | AE | ECE | CWR) : SYN;
   seg.len = 1;
   seg.payloadLength = 0;
   seg.fastOpenLength = -1;
@@ -161,6 +164,7 @@ export function stripSyn(seg: Segment): void {
   seg.sackPermitted = false;
 }
 
+/** In the classic or the accurate form; the forms that RFC 9768 keeps for the future are lost with a cookie. */
 function wantsEcn(seg: Segment): boolean {
   return (seg.flags & (ECE | CWR)) === (ECE | CWR);
 }

@@ -38,7 +38,9 @@ export function processAck(tcb: Tcb, seg: Segment, now: Micros): string {
     const duplicate = snd.max !== previousUna && isDuplicate(tcb, seg);
     if (duplicate) tcb.counters.dupAcksIn++;
     // A D-SACK of the tail comes when all is acknowledged.
-    if (duplicate || seg.sackCount > 0 || tcb.recovery.tlpActive) ackForRecovery(tcb, seg, previousUna, duplicate, now);
+    // Accurate ECN counts on, if the segment is surely no old one.
+    const counts = tcb.ecn.accurate?.isFresh === true;
+    if (duplicate || counts || seg.sackCount > 0 || tcb.recovery.tlpActive) ackForRecovery(tcb, seg, previousUna, duplicate, now);
   }
   updateWindow(tcb, seg, now);
   return "";

@@ -1,5 +1,6 @@
 /** What can be chosen for a connection. Every default carries its source. */
 import { MILLISECOND, MINUTE, type Micros, NEVER, SECOND } from "../base/time.js";
+import type { AccurateEcnOption } from "./accurate-ecn-option.js";
 import type { CongestionFactory } from "./congestion.js";
 import { cubic } from "./cubic.js";
 import type { EcnPolicy } from "./ecn.js";
@@ -167,8 +168,14 @@ export interface ConnectionConfig {
   readonly fastOpen: FastOpenPolicy;
   /** Send and take data on a SYN without a cookie: for networks where no address is forged (RFC 7413 §8.2, Linux: TCP_FASTOPEN_NO_COOKIE). */
   readonly fastOpenWithoutCookie: boolean;
-  /** Explicit congestion notification (RFC 3168). */
+  /** Explicit congestion notification, classic (RFC 3168) and accurate (RFC 9768). */
   readonly ecn: EcnPolicy;
+  /** A SYN that gets no answer is repeated without ECN, and a codepoint that was overwritten on the way ends it (Linux: net.ipv4.tcp_ecn_fallback). */
+  readonly ecnFallback: boolean;
+  /** When the option of accurate ECN is sent. */
+  readonly accurateEcnOption: AccurateEcnOption;
+  /** How often a round trip at the least; 0 not for its own sake (Linux: net.ipv4.tcp_ecn_option_beacon). */
+  readonly accurateEcnBeacon: number;
   /** Of a listener: how long a connection without data stays in SYN-RECEIVED; 0 does not defer (Linux: TCP_DEFER_ACCEPT). */
   readonly deferAcceptUs: Micros;
   /** TTL or hop limit (RFC 9293 MUST-49). */
@@ -275,6 +282,10 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   fastOpenWithoutCookie: false,
   // Note: Linux does the same (net.ipv4.tcp_ecn 2). RFC 9293 SHLD-8 wants it.
   ecn: "accept",
+  // Note: Linux does the same (net.ipv4.tcp_ecn_fallback, tcp_ecn_option, tcp_ecn_option_beacon).
+  ecnFallback: true,
+  accurateEcnOption: "full",
+  accurateEcnBeacon: 3,
   deferAcceptUs: 0,
   // RFC 1700; Note: Linux does the same.
   ttl: 64,

@@ -9,8 +9,11 @@ import { addBytes, finish } from "../wire/checksum.js";
 import { PROTOCOL_TCP } from "../wire/ip-packet.js";
 import { OPTION_MSS, OPTION_NOP, OPTION_SACK_PERMITTED, OPTION_TIMESTAMPS, OPTION_WINDOW_SCALE } from "../wire/segment.js";
 import { ACK, RST, SYN } from "../wire/tcp-flags.js";
-import { ECT_0, ecnFlags } from "./ecn.js";
-import { putFastOpen } from "./fast-open.js";
+import { aceFlags, isBareAck } from "./accurate-ecn.js";
+import { type OptionPlan, optionSent, planOptions, planSynAck, putAccurateEcn } from "./accurate-ecn-option.js";
+import { ecnFlags } from "./ecn.js";
+import { ECT_0 } from "./ecn-codepoints.js";
+import { fastOpenOptionBytes, putFastOpen } from "./fast-open.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
 import type { Tcb } from "./tcb.js";
 
@@ -42,7 +45,14 @@ export function emitSegment(
 ): void {
   const bytes = out.bytes;
   let { tos } = tcb.config;
-  if (tcb.ecn.enabled && (flags & (SYN | RST)) === 0) {
+  const { accurate } = tcb.ecn;
+  if (accurate !== undefined) {
+    // Everything but SYN and what answers a stranger, bare ACKs too (RFC 9768 §3.2.2). Note: Linux does the same.
+    if ((flags & SYN) === 0 && (flags & ACK) !== 0) {
+      flags |= aceFlags(accurate, isBareAck(flags, dataLength));
+      if (accurate.capable) tos |= ECT_0;
+    }
+  } else if (tcb.ecn.enabled && (flags & (SYN | RST)) === 0) {
     flags |= ecnFlags(tcb.ecn);
     // New data alone: the mark of a repetition could not be told from an attacker's (RFC 3168 §6.1.5).
     if (tcb.ecn.newData && dataLength > 0) tos |= ECT_0;
@@ -52,7 +62,7 @@ export function emitSegment(
   if ((flags & SYN) !== 0) at = putSynOptions(tcb, bytes, at, (flags & ACK) !== 0, now);
   else {
     if (tcb.ts.enabled && !tcb.pending.strayResetIsPlain) at = putTimestamps(tcb, bytes, at, (flags & ACK) !== 0, now);
-    if (tcb.sack.optionBytes(tcb) > 0 && (flags & (ACK | RST)) === ACK) at = tcb.sack.put(tcb, bytes, at);
+    if ((flags & (ACK | RST)) === ACK) at = putFeedback(tcb, bytes, at, now);
   }
   tcb.sendQueue.copyOut(dataOffset, bytes, at, dataLength);
   const length = at + dataLength;
@@ -89,6 +99,25 @@ export function setUrgentPointer(tcb: Tcb, out: OutgoingPacket, seq: number): vo
   putU16(out.bytes, tcp + 18, pointer);
 }
 
+/** SACK blocks, and the counters of accurate ECN before them. */
+function putFeedback(tcb: Tcb, bytes: Uint8Array, at: number, now: Micros): number {
+  const { accurate } = tcb.ecn;
+  if (accurate === undefined) {
+    const blocks = tcb.sack.blocksDue(tcb);
+    return blocks > 0 ? tcb.sack.put(tcb, bytes, at, blocks) : at;
+  }
+  const plan = planOptions(tcb);
+  const besideDsack = tcb.sack.dsackDue;
+  const start = at;
+  at += plan.bytes;
+  if (plan.blocks > 0) at = tcb.sack.put(tcb, bytes, at, plan.blocks);
+  if (plan.fields >= 0) {
+    putAccurateEcn(accurate, bytes, start, plan, true);
+    optionSent(accurate, besideDsack, now);
+  }
+  return at;
+}
+
 /** Options of SYN and SYN-ACK, in the order in which Linux writes them. A SYN-ACK repeats only what the SYN offered. */
 function putSynOptions(tcb: Tcb, bytes: Uint8Array, at: number, answer: boolean, now: Micros): number {
   if (tcb.config.optionLayout === "none") return at;
@@ -100,23 +129,43 @@ function putSynOptions(tcb: Tcb, bytes: Uint8Array, at: number, answer: boolean,
   // Note: in a simultaneous open Linux sends its own SYN once more, with ACK.
   const repeats = answer && (tcb.passive || tcb.linux === undefined);
   const sack = repeats ? tcb.sack.enabled : tcb.config.sack;
-  if (repeats ? tcb.ts.enabled : tcb.config.timestamps) {
+  const stamped = repeats ? tcb.ts.enabled : tcb.config.timestamps;
+  const scaled = repeats ? tcb.scaling : tcb.config.windowScaling;
+  if (stamped) {
     at = putTimestamps(tcb, bytes, at, answer, now);
     // SACK-permitted takes the place of the two NOPs before the timestamps.
     if (sack) putSackPermitted(bytes, at - 12);
-  } else if (sack) {
+  }
+  const counters = at;
+  const plan = answer ? planSynAckOption(tcb, sack, stamped, scaled) : undefined;
+  if (plan !== undefined) at += plan.bytes;
+  if (sack && !stamped) {
     bytes[at] = OPTION_NOP;
     bytes[at + 1] = OPTION_NOP;
     at = putSackPermitted(bytes, at + 2);
   }
-  if (repeats ? tcb.scaling : tcb.config.windowScaling) {
+  if (scaled) {
     bytes[at] = OPTION_NOP;
     bytes[at + 1] = OPTION_WINDOW_SCALE;
     bytes[at + 2] = 3;
     bytes[at + 3] = repeats ? tcb.rcv.windShift : offeredShift(tcb);
     at += 4;
   }
+  const { accurate } = tcb.ecn;
+  if (answer && accurate !== undefined) {
+    if (plan !== undefined) putAccurateEcn(accurate, bytes, counters, plan, false);
+    accurate.synAckSent = true;
+  }
   return putFastOpen(tcb.fastOpen, bytes, at);
+}
+
+/** The first SYN-ACK has the option with the counters' first values, none that is repeated (RFC 9768 §3.2.3.2.2). */
+function planSynAckOption(tcb: Tcb, sack: boolean, stamped: boolean, scaled: boolean): OptionPlan | undefined {
+  if (tcb.ecn.accurate === undefined || tcb.config.accurateEcnOption === "off" || tcb.ecn.accurate.synAckSent) return undefined;
+  const sackAlone = sack && !stamped;
+  const used = 4 + (stamped ? 12 : 0) + (sackAlone ? 4 : 0) + (scaled ? 4 : 0) + fastOpenOptionBytes(tcb.fastOpen);
+  const plan = planSynAck(used, sackAlone ? 2 : scaled ? 1 : 0);
+  return plan.fields < 0 ? undefined : plan;
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import { seqDiff } from "../base/seq.js";
 import { MILLISECOND, type Micros, NEVER } from "../base/time.js";
+import { CE, ECT_0, ECT_1 } from "./ecn-codepoints.js";
 import { announcedMss } from "./emit.js";
 import { retransOut } from "./linux-recovery.js";
 import { congestionWindow } from "./loss-recovery.js";
@@ -137,11 +138,26 @@ export interface TcpInfo {
   tcpi_total_rto: number;
   /** Why data did not go with our SYN, or was not taken: see FAST_OPEN_FAILURES. */
   tcpi_fastopen_client_fail: number;
+  /** Segments received with a congestion mark, bare ACKs too (with accurate ECN alone, as the rest). */
+  tcpi_received_ce: number;
+  /** Payload that the peer says came with ECT(1), ECT(0) and CE, modulo 2^32. */
+  tcpi_delivered_e1_bytes: number;
+  tcpi_delivered_e0_bytes: number;
+  tcpi_delivered_ce_bytes: number;
+  /** Payload that came with ECT(1), ECT(0) and CE, modulo 2^32. */
+  tcpi_received_e1_bytes: number;
+  tcpi_received_e0_bytes: number;
+  tcpi_received_ce_bytes: number;
+  /** Bits: 1 ACE and 4 option do not pass to the peer, 2 and 8 do not pass to us. */
+  tcpi_accecn_fail_mode: number;
+  /** 0 no option came, 1 an empty one, 2 one with counters, 3 one that was wiped. */
+  tcpi_accecn_opt_seen: number;
 }
 
 /** TCP_INFO of a connection at `now`. Plain values, safe to keep. */
 export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
   const { snd, rcv, rtt, sent, sack, counters, congestion, config, recovery, rate, limits, linux, linuxSender: control } = tcb;
+  const { accurate } = tcb.ecn;
   const probing = tcb.timers.persist !== NEVER;
   const backoff = probing ? tcb.backoffs : doublings(tcb);
   const cwnd = Math.max(1, Math.floor(congestionWindow(tcb) / snd.mss));
@@ -211,6 +227,15 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_rcv_wnd: tcb.receiveWindow,
     tcpi_total_rto: counters.timeouts,
     tcpi_fastopen_client_fail: tcb.fastOpen.clientFail,
+    tcpi_received_ce: accurate?.receivedCe ?? 0,
+    tcpi_delivered_e1_bytes: accurate?.deliveredBytes[ECT_1] ?? 0,
+    tcpi_delivered_e0_bytes: accurate?.deliveredBytes[ECT_0] ?? 0,
+    tcpi_delivered_ce_bytes: accurate?.deliveredBytes[CE] ?? 0,
+    tcpi_received_e1_bytes: accurate?.receivedBytes[ECT_1] ?? 0,
+    tcpi_received_e0_bytes: accurate?.receivedBytes[ECT_0] ?? 0,
+    tcpi_received_ce_bytes: accurate?.receivedBytes[CE] ?? 0,
+    tcpi_accecn_fail_mode: accurate?.failures ?? 0,
+    tcpi_accecn_opt_seen: accurate?.optionSeen ?? 0,
   };
 }
 

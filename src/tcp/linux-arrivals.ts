@@ -7,7 +7,9 @@ import { seqAdd, seqDiff, seqGe, seqGt, seqLe, seqLt } from "../base/seq.js";
 import { MILLISECOND, type Micros } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import { ACK, FIN, RST, SYN } from "../wire/tcp-flags.js";
+import { duplicateCame } from "./accurate-ecn-option.js";
 import { challengeAck, outOfWindowAck } from "./challenge-ack.js";
+import { takeRepeatedSyn } from "./ecn.js";
 import { EVENT_READABLE } from "./event-bits.js";
 import { type LinuxReceiver, packetBytesOf } from "./linux-receiver.js";
 import { askForAck } from "./output.js";
@@ -33,6 +35,7 @@ export function linuxArrives(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: 
   const isBeyond = seqGt(end, edge) && (seqGt(seg.seq, edge) || !linux.memory.isEmpty);
   if (seqLt(end, linux.windowAt) || isBeyond) {
     if (isReset) return isResetBeforeFin(tcb, seg) ? undefined : dropped(tcb, "dropped: RST outside the window", now);
+    if (isSyn) takeRepeatedSyn(tcb, seg, false);
     if (isSyn) return challengeAck(tcb, "SYN outside the window: challenged", now);
     return answerOutside(tcb, linux, seg, "dropped: outside the window", now);
   }
@@ -40,7 +43,10 @@ export function linuxArrives(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: 
     if (seg.seq === rcv.nxt || isResetBeforeFin(tcb, seg) || isAtSackEnd(tcb, seg)) return undefined;
     return challengeAck(tcb, "RST in the window but not exact: challenged", now);
   }
-  if (isSyn && !isSynAckOfBoth(tcb, seg)) return challengeAck(tcb, "SYN on a synchronized connection: challenged", now);
+  if (isSyn && !isSynAckOfBoth(tcb, seg)) {
+    takeRepeatedSyn(tcb, seg, false);
+    return challengeAck(tcb, "SYN on a synchronized connection: challenged", now);
+  }
   noteTimestamp(tcb, linux.windowAt, seg, now);
   return undefined;
 }
@@ -63,6 +69,7 @@ export function linuxText(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: Mic
   if (start === rcv.nxt) {
     if (linux.offered(tcb) === 0 && !(seg.payloadLength === 0 && fin)) return outOfWindow(tcb, linux);
   } else if (seqLe(end, rcv.nxt)) {
+    duplicateCame(tcb, start, end);
     if (tcb.sack.enabled) tcb.sack.duplicate(start, end);
     outOfWindow(tcb, linux);
     return "here already: answered";
@@ -187,6 +194,7 @@ function answerOutside(tcb: Tcb, linux: LinuxReceiver, seg: Segment, note: strin
   if (seqLt(seg.seq, nxt)) {
     linux.acks.enterQuick(tcb);
     const end = seqAdd(seg.seq, seg.len);
+    duplicateCame(tcb, seg.seq, end);
     if (tcb.sack.enabled) tcb.sack.duplicate(seg.seq, seqGt(end, nxt) ? nxt : end);
   }
   askForAck(tcb, "answers a segment outside the window");
@@ -233,6 +241,8 @@ function isHarmlessOldAck(tcb: Tcb, seg: Segment): boolean {
 function noteTimestamp(tcb: Tcb, edge: number, seg: Segment, now: Micros): void {
   const { ts } = tcb;
   if (!ts.enabled || !seg.hasTimestamps || seqGt(seg.seq, edge) || pawsRejects(tcb, seg, 0, now)) return;
+  const { accurate } = tcb.ecn;
+  if (accurate !== undefined) accurate.isFresh = seqGt(seg.tsVal, ts.recent);
   ts.recent = seg.tsVal;
   ts.recentAt = now;
 }
@@ -246,6 +256,7 @@ function halfOpen(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: Micros): st
     if (now - tcb.lastChallengeAt < tcb.config.challengeAckIntervalUs) return dropped(tcb, "SYN again, so soon", now);
     tcb.lastChallengeAt = now;
     tcb.snd.nxt = tcb.iss;
+    takeRepeatedSyn(tcb, seg, true);
     return "SYN again: SYN-ACK is repeated";
   }
   if ((control & ACK) !== 0 && seg.ack !== seqAdd(tcb.iss, 1)) {

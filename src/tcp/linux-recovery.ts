@@ -6,7 +6,7 @@
 import { seqDiff, seqGt, seqLe, seqLt } from "../base/seq.js";
 import { MILLISECOND, type Micros, NEVER } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
-import { ECE, SYN } from "../wire/tcp-flags.js";
+import { tellsMarks } from "./ecn.js";
 import { timestampNow } from "./emit.js";
 import { updatePacingRate } from "./linux-batch.js";
 import { isPast, justBefore, type LinuxControl } from "./linux-control.js";
@@ -32,6 +32,7 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
   const firstRepeated = sent.first?.retransmitted === true;
   const priorFack = sack.enabled && sent.sackedSegments > 0 ? lx.highestSack : previousUna;
   const deliveredBefore = lx.delivered;
+  const bytesBefore = tcb.rate.deliveredBytes;
   const lostBefore = sent.lostSegments;
   told.begin(tcb, lx, seg, now);
   let dsack = false;
@@ -42,7 +43,8 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
     if (told.isReordered && (lx.state !== "loss" || lx.mayUndo)) noteReordering(tcb, lx, told.reordered);
   }
   if (had === 0) {
-    if (dsack) settle(tcb, lx, { advanced, dupAcks: 0, dsack, ece: false, priorFack, firstRepeated, previousUna }, now);
+    const marked = !isOld && tellsMarks(tcb, seg, 0, 0, false);
+    if (dsack) settle(tcb, lx, { advanced, dupAcks: 0, dsack, ece: marked, priorFack, firstRepeated, previousUna }, now);
     if (recovery.tlpActive) tlpAnswered(tcb, lx, seg, advanced, opensWindow, tlpDsack, now);
     updatePacingRate(tcb, lx);
     return;
@@ -60,8 +62,9 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
   if (told.hasLowest && sack.enabled && seqLt(told.lowestAcked, priorFack)) noteReordering(tcb, lx, told.lowestAcked);
   tcb.rate.acknowledged(tcb.rtt.min, now);
   lx.measured(rttUs, snd.una, snd.max, lx.pacingRate, now);
-  const ece = tcb.ecn.enabled && (seg.flags & (ECE | SYN)) === ECE;
-  if (ece) tcb.ecn.deliveredCe += lx.delivered - deliveredBefore;
+  const isFresh = told.acked > 0 || told.sacked > 0;
+  const bytes = tcb.rate.deliveredBytes - bytesBefore;
+  const ece = tcb.ecn.enabled && !isOld && tellsMarks(tcb, seg, lx.delivered - deliveredBefore, bytes, isFresh);
   if (recovery.tlpActive) tlpAnswered(tcb, lx, seg, advanced, opensWindow, tlpDsack, now);
   const isData = seg.payloadLength > 0;
   const tellsNews = isData || opensWindow || told.acked > 0;
@@ -324,7 +327,7 @@ function beginReduction(tcb: Tcb, lx: LinuxControl): void {
   lx.prrDelivered = 0;
   lx.prrOut = 0;
   lx.threshold = lx.reducedThreshold();
-  if (tcb.ecn.enabled) tcb.ecn.cwrPending = true;
+  tcb.ecn.cwrPending = tcb.ecn.enabled && tcb.ecn.accurate === undefined;
 }
 
 /** Proportional rate reduction (RFC 6937; `safe`: RFC 6937bis §6.2). */
@@ -480,7 +483,7 @@ export function linuxTimeout(tcb: Tcb, lx: LinuxControl, now: Micros): void {
   recovery.tlpActive = false;
   tcb.timers.rack = NEVER;
   tcb.timers.tlp = NEVER;
-  if (tcb.ecn.enabled) tcb.ecn.cwrPending = true;
+  tcb.ecn.cwrPending = tcb.ecn.enabled && tcb.ecn.accurate === undefined;
   lx.frto = isNew || tcb.backoffs > 1;
   if (tcb.mtuSearch.probeBytes > 0) lx.frto = false;
   lx.repetition = "none";

@@ -5,6 +5,7 @@
 import { seqAdd, seqDiff, seqGe, seqGt, seqLe, seqLt } from "../base/seq.js";
 import { MILLISECOND, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
+import { takeMarks } from "./accurate-ecn.js";
 import type { AckSample } from "./congestion.js";
 import { ecnAcknowledged, windowReduced } from "./ecn.js";
 import { timestampNow } from "./emit.js";
@@ -91,6 +92,11 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
   // Kept close behind SND.UNA, or after 2 GiB it would seem to lie ahead.
   if (!recovery.active && !recovery.loss && seqGt(snd.una, recovery.recover)) recovery.recover = seqAdd(snd.una, -1);
   const dsack = tcb.sack.enabled && seg.sackCount > 0 ? takeSack(tcb, seg, delivery) : false;
+  const { accurate } = tcb.ecn;
+  if (accurate !== undefined) {
+    if (advanced) accurate.isFresh = true;
+    takeMarks(tcb, accurate, seg, delivery.segments, delivery.bytes);
+  }
   measure(tcb, seg, advanced, dsack, now);
   if (advanced && edgeRepeated) detectSpurious(tcb);
   if (dsack) {

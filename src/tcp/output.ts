@@ -5,6 +5,7 @@
 import { seqAdd, seqDiff, seqGe, seqGt, seqLt, seqMax } from "../base/seq.js";
 import { type Micros, NEVER } from "../base/time.js";
 import { ACK, FIN, PSH, RST, SYN } from "../wire/tcp-flags.js";
+import { noteBeacon, plannedBytes, planOptions } from "./accurate-ecn-option.js";
 import { corkSent, holdsBack } from "./cork.js";
 import { noteAnswer } from "./delayed-ack.js";
 import { synAckEcnFlags, synEcnFlags } from "./ecn.js";
@@ -34,6 +35,7 @@ export function pollTransmit(tcb: Tcb, now: Micros, out: OutgoingPacket): boolea
 
 function sendNext(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const pending = tcb.pending;
+  if (tcb.ecn.accurate !== undefined) noteBeacon(tcb, tcb.ecn.accurate, now);
   if (pending.rst) return sendReset(tcb, now, out);
   if (pending.strayReset) return sendStrayReset(tcb, now, out);
   switch (tcb.state) {
@@ -205,7 +207,8 @@ function sendTailLossProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean 
 
 /** Payload that fits beside the options that are due now (RFC 9293 MUST-16). */
 function segmentBytes(tcb: Tcb): number {
-  return Math.max(1, tcb.snd.mss - tcb.sack.optionBytes(tcb));
+  const options = tcb.ecn.accurate === undefined ? tcb.sack.optionBytes(tcb) : plannedBytes(planOptions(tcb));
+  return Math.max(1, tcb.snd.mss - options);
 }
 
 /** Sends what lies between SND.NXT and the end of the queue, FIN included, if one of the conditions to send holds. */

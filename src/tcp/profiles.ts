@@ -52,8 +52,11 @@ export const PROFILES = {
     congestion: cubic,
     // tcp_fastopen.
     fastOpen: "client",
-    // tcp_ecn 2.
+    // tcp_ecn 2, tcp_ecn_fallback, tcp_ecn_option, tcp_ecn_option_beacon.
     ecn: "accept",
+    ecnFallback: true,
+    accurateEcnOption: "full",
+    accurateEcnBeacon: 3,
   },
   /** The RFCs' plain choices: RFC 9293, 5681, 6298, 6582, 6928. */
   rfc: {
@@ -93,8 +96,11 @@ export const PROFILES = {
     congestion: newReno,
     // RFC 7413 is experimental.
     fastOpen: "off",
-    // RFC 9293 SHLD-8.
+    // RFC 9293 SHLD-8; RFC 9768 §3.2.3.3.
     ecn: "on",
+    ecnFallback: true,
+    accurateEcnOption: "full",
+    accurateEcnBeacon: 3,
   },
   /** What FreeBSD 14 shows with its default sysctls and its default TCP stack. */
   freebsd: {
@@ -163,8 +169,11 @@ export const PROFILES = {
     congestion: cubic,
     // net.inet.tcp.fastopen.client_enable is 1, server_enable 0.
     fastOpen: "client",
-    // net.inet.tcp.ecn.enable 2.
+    // net.inet.tcp.ecn.enable 2; of accurate ECN it sends no option.
     ecn: "accept",
+    ecnFallback: true,
+    accurateEcnOption: "off",
+    accurateEcnBeacon: 0,
   },
 } as const satisfies Record<string, Partial<ConnectionConfig>>;
 

@@ -42,15 +42,21 @@ export class SackBlocks {
     }
   }
 
-  /** Bytes of options that `put` would write, padding included. */
-  optionBytes(tcb: Tcb): number {
+  /** Blocks that are to be told, as many as fit beside timestamps. */
+  blocksDue(tcb: Tcb): number {
     if (!this.enabled || (tcb.outOfOrder.size === 0 && !this.dsackDue)) return 0;
-    return 4 + 8 * this.#count(tcb);
+    const room = tcb.ts.enabled ? MAX_BLOCKS - 1 : MAX_BLOCKS;
+    return Math.min(room, tcb.outOfOrder.size + (this.dsackDue ? 1 : 0));
   }
 
-  /** Writes the option at `at`; returns where it ends. The D-SACK is told once. */
-  put(tcb: Tcb, bytes: Uint8Array, at: number): number {
-    const count = this.#count(tcb);
+  /** Bytes of the option with all of them, padding included. */
+  optionBytes(tcb: Tcb): number {
+    const blocks = this.blocksDue(tcb);
+    return blocks === 0 ? 0 : 4 + 8 * blocks;
+  }
+
+  /** Writes the option with `count` blocks at `at`; returns where it ends. The D-SACK is told once. */
+  put(tcb: Tcb, bytes: Uint8Array, at: number, count: number): number {
     bytes[at] = OPTION_NOP;
     bytes[at + 1] = OPTION_NOP;
     bytes[at + 2] = OPTION_SACK;
@@ -80,11 +86,6 @@ export class SackBlocks {
       left--;
     }
     return at;
-  }
-
-  #count(tcb: Tcb): number {
-    const room = tcb.ts.enabled ? MAX_BLOCKS - 1 : MAX_BLOCKS;
-    return Math.min(room, tcb.outOfOrder.size + (this.dsackDue ? 1 : 0));
   }
 }
 

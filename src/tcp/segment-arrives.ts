@@ -7,11 +7,13 @@ import { seqAdd, seqGt, seqInRange, seqLe, seqLt } from "../base/seq.js";
 import { MILLISECOND, type Micros } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import { ACK, FIN, RST, SYN, URG } from "../wire/tcp-flags.js";
+import { type AccurateEcn, acknowledgeChange, countReceived, inspectOption, thirdSegment } from "./accurate-ecn.js";
+import { duplicateCame } from "./accurate-ecn-option.js";
 import { processAck } from "./ack-arrives.js";
 import { bsdArrives, refuse } from "./bsd-arrivals.js";
 import { challengeAck, outOfWindowAck } from "./challenge-ack.js";
 import { defersAccept } from "./defer-accept.js";
-import { ecnReceived, takeSynEcn } from "./ecn.js";
+import { ecnReceived, takeRepeatedSyn, takeSynEcn } from "./ecn.js";
 import { offeredShift } from "./emit.js";
 import { EVENT_URGENT } from "./event-bits.js";
 import { takeSynAck } from "./fast-open.js";
@@ -137,7 +139,9 @@ function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
     return unacceptable(tcb, seg, now);
   }
   // RFC 7323 §4.3: TS.Recent follows segments that cover the last ACK sent.
+  const { accurate } = tcb.ecn;
   if (tcb.ts.enabled && seg.hasTimestamps && seqLe(seg.seq, tcb.ts.lastAckSent)) {
+    if (accurate !== undefined) accurate.isFresh = seqGt(seg.tsVal, tcb.ts.recent);
     tcb.ts.recent = seg.tsVal;
     tcb.ts.recentAt = now;
   }
@@ -148,6 +152,7 @@ function otherStates(tcb: Tcb, seg: Segment, now: Micros): string {
   }
   // Fourth, check the SYN bit (RFC 5961 §4.2).
   if (seg.flags & SYN) {
+    if (tcb.state !== "SYN-RECEIVED") takeRepeatedSyn(tcb, seg, false);
     if (tcb.state !== "SYN-RECEIVED") return challengeAck(tcb, "SYN on a synchronized connection: challenged", now);
     // RFC 9293 §3.10.7.4: a passive open goes back to LISTEN, that is, this half-open connection is forgotten.
     if (tcb.passive && !tcb.fastOpen.accepted) {
@@ -170,23 +175,47 @@ function afterLinuxChecks(tcb: Tcb, seg: Segment, now: Micros): string {
 /** The fifth step, for a segment with ACK, and those after it. */
 function fifthStep(tcb: Tcb, seg: Segment, now: Micros): string {
   const { snd } = tcb;
+  const { accurate } = tcb.ecn;
   if (tcb.state === "SYN-RECEIVED") {
     if (!(seqLt(snd.una, seg.ack) && seqLe(seg.ack, snd.max))) return strayReset(tcb, seg, WRONG_ACK, now);
     if (defersAccept(tcb, seg)) return drop(tcb, "dropped: the third segment is bare, its connection waits for data", now);
     if (!tcb.owner.mayEstablish(now))
       return tcb.config.arrivalRules === "bsd" ? refuse(tcb, seg, now) : drop(tcb, GATE_CLOSED, now);
     establish(tcb, seg, now);
+    if (accurate !== undefined) accurateEstablished(tcb, accurate, seg);
+  } else if (accurate?.thirdDue === true) {
+    accurate.thirdDue = false;
+    accurate.handshake = true;
+    thirdSegment(tcb, accurate, seg);
   }
+  if (accurate !== undefined) countReceived(tcb, accurate, seg);
   const verdict = processAck(tcb, seg, now);
+  if (accurate !== undefined) {
+    accurate.isFresh = false;
+    accurate.handshake = false;
+  }
   if (verdict !== "") return verdict;
   return textSteps(tcb, seg, now, "");
+}
+
+/** The ACK of our SYN-ACK has come: the third segment, or in a simultaneous open the peer's SYN-ACK, which has an answer of its own. */
+function accurateEstablished(tcb: Tcb, accurate: AccurateEcn, seg: Segment): void {
+  if ((seg.flags & SYN) === 0) {
+    thirdSegment(tcb, accurate, seg);
+    return;
+  }
+  takeRepeatedSyn(tcb, seg, false);
+  inspectOption(accurate, seg);
+  accurate.thirdDue = true;
+  askForAck(tcb, "answers the SYN,ACK of a simultaneous open");
 }
 
 /** Sixth, URG; seventh, the text; eighth, FIN. */
 function textSteps(tcb: Tcb, seg: Segment, now: Micros, note: string): string {
   if ((seg.flags & URG) !== 0) processUrgent(tcb, seg);
-  if (tcb.ecn.enabled) ecnReceived(tcb, seg);
   const { linux } = tcb;
+  const { accurate } = tcb.ecn;
+  if (tcb.ecn.enabled && accurate === undefined) ecnReceived(tcb, seg);
   if (linux !== undefined) {
     const text = linuxText(tcb, linux, seg, now);
     const fin = processFin(tcb, now);
@@ -195,6 +224,7 @@ function textSteps(tcb: Tcb, seg: Segment, now: Micros, note: string): string {
   }
   if (seg.len === 0 || (seg.flags & (ACK | SYN)) === SYN) return note;
   const text = processText(tcb, seg, now);
+  if (accurate !== undefined) acknowledgeChange(tcb, accurate, seg);
   const fin = processFin(tcb, now);
   if (fin !== "") return fin;
   return text !== "" ? text : note;
@@ -224,15 +254,18 @@ function unacceptable(tcb: Tcb, seg: Segment, now: Micros): string {
       if (!seqLt(tcb.snd.una, seg.ack) || !seqLe(seg.ack, tcb.snd.max)) return strayReset(tcb, seg, WRONG_ACK, now);
       if (!tcb.owner.mayEstablish(now)) return drop(tcb, GATE_CLOSED, now);
       establish(tcb, seg, now);
+      if (tcb.ecn.accurate !== undefined) accurateEstablished(tcb, tcb.ecn.accurate, seg);
       processAck(tcb, seg, now);
       askForAck(tcb, "answers the SYN,ACK of a simultaneous open");
       return "SYN,ACK: connected both ways at once";
     }
+    takeRepeatedSyn(tcb, seg, true);
     // The peer has not heard our SYN-ACK. A bare ACK, as the RFC has it, would not help it. Note: Linux does the same.
     tcb.snd.nxt = tcb.iss;
     return "SYN again: SYN-ACK is repeated";
   }
   // RFC 5961 §4.2: a SYN is challenged wherever it lies.
+  if ((seg.flags & SYN) !== 0) takeRepeatedSyn(tcb, seg, false);
   if ((seg.flags & SYN) !== 0) return challengeAck(tcb, "SYN outside the window: challenged", now);
   if (tcb.rcv.finSeen && seqGt(tcb.rcv.nxt, tcb.rcv.fin)) return repeatedFin(tcb, seg, now);
   if (seg.len > 0) {
@@ -249,7 +282,9 @@ const BARE_OUTSIDE = "dropped: outside the window, carries nothing";
 function noteDuplicate(tcb: Tcb, seg: Segment): void {
   if (!tcb.sack.enabled || seg.payloadLength === 0) return;
   const end = seqAdd(seg.seq, seg.payloadLength);
-  if (seqLe(end, tcb.rcv.nxt)) tcb.sack.duplicate(seg.seq, end);
+  if (!seqLe(end, tcb.rcv.nxt)) return;
+  duplicateCame(tcb, seg.seq, end);
+  tcb.sack.duplicate(seg.seq, end);
 }
 
 /** After the peer's FIN only its repetition can come: the last ACK was lost (RFC 9293 §3.10.7.4, eighth, TIME-WAIT). */

@@ -66,6 +66,12 @@ export class Segment {
   /** It came in the experimental option with the number 0xF989, as before RFC 7413 (§4.1.1); answered in the same form. */
   fastOpenExperimental = false;
 
+  /** Counters of the option of accurate ECN (RFC 9768 §3.2.3), as many as came; -1 when absent. */
+  accEcnFields = -1;
+  readonly accEcn = new Uint32Array(3);
+  /** They are E1B, CEB, E0B (kind 174), else E0B, CEB, E1B. */
+  accEcnFirstIsEct1 = false;
+
   /** ECN field of the IP header that carried it: 0 not-ECT, 1 ECT(1), 2 ECT(0), 3 CE. */
   ecn = 0;
   /** TTL or hop limit of the IP header. */
@@ -98,6 +104,7 @@ export function parseSegment(segment: Segment, bytes: Uint8Array, offset: number
   segment.sackCount = 0;
   segment.fastOpenLength = -1;
   segment.fastOpenExperimental = false;
+  segment.accEcnFields = -1;
   if (headerLength > 20) parseOptions(segment, bytes, offset + 20, offset + headerLength);
   return "";
 }
@@ -156,6 +163,16 @@ function readOption(segment: Segment, bytes: Uint8Array, at: number, kind: numbe
         segment.fastOpenOffset = at + 2;
         segment.fastOpenLength = size - 2;
         segment.fastOpenExperimental = false;
+      }
+      break;
+    case OPTION_ACC_ECN_0:
+    case OPTION_ACC_ECN_1:
+      // Of any length whole fields count, what is left is padding (RFC 9768 §3.2.3).
+      segment.accEcnFields = Math.min(3, Math.trunc((size - 2) / 3));
+      segment.accEcnFirstIsEct1 = kind === OPTION_ACC_ECN_1;
+      for (let i = 0; i < segment.accEcnFields; i++) {
+        const field = at + 2 + 3 * i;
+        segment.accEcn[i] = (getU16(bytes, field) << 8) | bytes[field + 2]!;
       }
       break;
     case OPTION_EXPERIMENT:

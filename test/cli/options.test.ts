@@ -133,7 +133,7 @@ describe("values that make none: the message names the option, what was typed, a
     ["connect h 1 --log xml", '--log: "xml" is none of ladder, text'],
     ["connect h 1 --profile bsd", '--profile: "bsd" is none of linux, rfc'],
     ["connect h 1 --congestion bbr", '--congestion: "bbr" is none of cubic, newreno, reno'],
-    ["connect h 1 --ecn yes", '--ecn: "yes" is none of off, accept, on'],
+    ["connect h 1 --ecn yes", '--ecn: "yes" is none of off, accept, on, accurate-accept, accurate-on, accurate'],
     ["connect h 1 --keep-alive 0", '--keep-alive: "0" is not a number of seconds from 1 to 32767'],
     ["connect h 1 --no-pcap", '--pcap: "no" is no file name'],
     ["connect h 1 --abort --half-close", "--abort and --half-close exclude each other"],
