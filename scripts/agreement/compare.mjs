@@ -46,12 +46,13 @@ const TOLERANCE = 12;
  * Where the two first differ, in one word; "" where they do not.
  * @param {readonly Sent[]} kernel
  * @param {readonly Sent[]} ours
+ * @param {number} end when looking ended; the kernel may have been about to send what we have sent before
  * @returns {string}
  */
-export function difference(kernel, ours) {
+export function difference(kernel, ours, end) {
   for (let i = 0; i < Math.max(kernel.length, ours.length); i++) {
     const [a, b] = [kernel[i], ours[i]];
-    if (a === undefined) return "more";
+    if (a === undefined) return (b?.time ?? 0) * (9 / 8) + TOLERANCE > end ? "" : "more";
     if (b === undefined) return "fewer";
     if (a.seq !== b.seq || a.length !== b.length) return "sequence";
     if (a.flags.replace("P", "") !== b.flags.replace("P", "")) return "flags";

@@ -9,6 +9,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { SeededRandom } from "../../dist/base/random.js";
+import { scriptDuration } from "../../dist/script/ast.js";
+import { parseScript } from "../../dist/script/parser.js";
 import { difference, listing, packetsSent } from "./compare.mjs";
 import { stimulus } from "./stimuli.mjs";
 
@@ -67,7 +69,8 @@ function measure(kind) {
     const [a, b] = [kernel(name), ours(name)];
     if (a === undefined || b === undefined) continue;
     compared++;
-    const found = difference(a, b);
+    const end = scriptDuration(parseScript(readFileSync(join(scripts, `${name}.pkt`), "utf8"))) / 1000;
+    const found = difference(a, b, end);
     if (found === "") continue;
     differing.set(found, [...(differing.get(found) ?? []), name]);
     if (shown++ >= show) continue;

@@ -41,7 +41,8 @@ class Stimulus {
     this.stamps = this.chance(50);
     this.shift = this.pick([-1, 7, 0, 2]);
     this.mss = this.pick([1000, 1000, 1460, 536]);
-    this.window = this.pick([257, 1000, 20_000, 32_792]);
+    // Small ones only where they are scaled, for the most part.
+    this.window = this.pick(this.shift > 2 || this.chance(15) ? [257, 1000, 32_792] : [20_000, 32_792, 65_535]);
     /** What the peer has sent, what the user has written, and what of it is acknowledged: sequence numbers that come next. */
     this.received = 1;
     this.written = 1;
@@ -158,7 +159,7 @@ class Stimulus {
         this.packet(".", this.received, 0, this.sack && left < right ? ["nop", "nop", `sack ${left}:${right}`] : []);
       }
     } else if (dice < 85) {
-      this.window = this.pick([0, 10, 100, 257, 1000, 5000, 32_792]);
+      this.window = this.pick([0, this.shift > 2 ? 10 : 1000, 257, 1000, 5000, 32_792]);
       this.packet(".", this.received, 0);
     } else if (dice < 89) {
       const length = this.pick([1, mss]);
