@@ -91,7 +91,7 @@ const IPV4: Readonly<Record<string, Reader>> = {
   tcp_shrink_window: (value) => ({ shrinksWindow: isOn(value) }),
   tcp_frto: NOTHING,
   tcp_reordering: NOTHING,
-  tcp_abort_on_overflow: (value) => off("net.ipv4.tcp_abort_on_overflow", value),
+  tcp_abort_on_overflow: (value) => ({ resetsOverflow: isOn(value) }),
   tcp_l3mdev_accept: NOTHING,
   tcp_mem: NOTHING,
   tcp_tw_reuse: NOTHING,
@@ -167,9 +167,4 @@ function pairs(words: readonly string[]): [string, string][] {
     if (name === "") throw new UnsupportedError(`sysctl ${word}`);
     return [name, value.replace(/^(["'])(.*)\1$/, "$2").trim()];
   });
-}
-
-function off(name: string, value: string): Partial<ConnectionConfig> {
-  if (isOn(value)) throw new UnsupportedError(`sysctl ${name}=${value}`);
-  return {};
 }

@@ -11,6 +11,7 @@ import type { Connection } from "../tcp/connection.js";
 import { setCork } from "../tcp/cork.js";
 import { timeOf, timeoutsWithin } from "../tcp/defer-accept.js";
 import { setQuickAck } from "../tcp/delayed-ack.js";
+import { linuxBuffer } from "../tcp/linux-receiver.js";
 import * as live from "../tcp/socket-options.js";
 
 /** l_onoff and l_linger (seconds) of SO_LINGER. */
@@ -82,7 +83,10 @@ export class SocketOptions {
       case "SO_SNDBUF":
         return config.sendBufferBytes;
       case "SO_RCVBUF":
-        return connection?.tcb.receiveBufferBytes ?? config.receiveBufferBytes;
+        if (connection !== undefined) return connection.tcb.linux?.buffer ?? connection.tcb.receiveBufferBytes;
+        return config.receiver === "linux" && config.receiveBufferMaxBytes <= 0
+          ? linuxBuffer(config.receiveBufferBytes)
+          : config.receiveBufferBytes;
       case "TCP_NODELAY":
         return Number(config.noDelay);
       case "TCP_CORK":

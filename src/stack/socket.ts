@@ -24,11 +24,10 @@ import {
   POLLOUT,
   POLLPRI,
   POLLRDHUP,
-  SOMAXCONN,
 } from "./socket-constants.js";
 import { type Linger, type NumberOption, SocketOptions } from "./socket-options.js";
 import { hasUrgentByte, isReadable, readStream, urgentMark } from "./socket-receive.js";
-import { failureCode, finAcked, isGone, isOpening, peerFinished } from "./socket-states.js";
+import { failureCode, finAcked, isGone, isOpening, peerFinished, queueSizes } from "./socket-states.js";
 import type { Stack } from "./stack.js";
 
 /** Where sockets live. */
@@ -137,8 +136,9 @@ export class StackSocket {
     if (this.#connection !== undefined || this.#deferred !== undefined) {
       throw new RawTcpError("EINVAL", "listen: the socket is connected");
     }
+    const queues = queueSizes(this.#config().receiver, backlog);
     if (this.#listener !== undefined) {
-      this.#listener.backlog = Math.max(1, this.#acceptQueue(backlog));
+      this.#listener.backlog = Math.max(1, queues.backlog);
       return;
     }
     const { address, port } = this.#bound ?? { address: UNSPECIFIED[this.family], port: 0 };
@@ -147,7 +147,7 @@ export class StackSocket {
       this.#listener = this.#host.stack.listen({
         address,
         port,
-        backlog: this.#acceptQueue(backlog),
+        ...queues,
         fastOpenQueue: this.#options.fastOpenQueue,
         ...(this.#options.fastOpenKey === undefined ? {} : { fastOpenKey: this.#options.fastOpenKey }),
         connection: this.#options.config,
@@ -573,12 +573,6 @@ export class StackSocket {
     tcb.receiveQueue.copyOut(mark, target, 0, 1);
     if (!peek) this.#urgentTaken = tcb.rcv.up;
     return 1;
-  }
-
-  /** How many connections may wait for accept. Note: in Linux one more than was asked for, and no more than somaxconn. */
-  #acceptQueue(backlog: number): number {
-    if (this.#config().receiver !== "linux") return Math.max(0, backlog);
-    return (backlog < 0 ? SOMAXCONN : Math.min(backlog, SOMAXCONN)) + 1;
   }
 
   #config(): ConnectionConfig {

@@ -52,6 +52,8 @@ export interface ConnectionConfig {
   readonly compressedAcks: number;
   /** The same: the window may be taken back (Linux: net.ipv4.tcp_shrink_window; RFC 9293 SHLD-14 says not). */
   readonly shrinksWindow: boolean;
+  /** A third segment that finds the accept queue full is answered with RST, and its connection forgotten (Linux: tcp_abort_on_overflow). */
+  readonly resetsOverflow: boolean;
   /** The same: RST does not end TIME-WAIT (RFC 1337; Linux: net.ipv4.tcp_rfc1337). */
   readonly timeWaitIgnoresReset: boolean;
   /** Segments that are acknowledged at once at the start and after a pause, whatever `delayedAckUs` says; 0 for none. */
@@ -209,6 +211,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   ackCompressionUs: MILLISECOND,
   compressedAcks: 44,
   shrinksWindow: false,
+  resetsOverflow: false,
   timeWaitIgnoresReset: false,
   // RFC 6298 §2.1.
   rtoInitialUs: SECOND,

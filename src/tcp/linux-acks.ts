@@ -12,6 +12,7 @@ import type { Tcb } from "./tcb.js";
 const DELAY_MIN: Micros = 40 * MILLISECOND;
 const DELAY_MAX: Micros = 200 * MILLISECOND;
 const DELAY_UNPUSHED: Micros = 500 * MILLISECOND;
+const TICK: Micros = MILLISECOND;
 /** TCP_MAX_QUICKACKS. */
 const MOST_QUICK = 16;
 /** TCP_FASTRETRANS_THRESH: duplicate ACKs that the sender needs are never held back. */
@@ -152,7 +153,8 @@ export class LinuxAcks {
       if (tcb.rtt.srtt > 0) most = Math.min(most, Math.max(tcb.rtt.srtt, DELAY_MIN));
       delay = Math.min(delay, most);
     }
-    delay = Math.min(delay, DELAY_MAX, tcb.config.delayedAckMaxUs);
+    // A timer expires with a tick of the clock, at the next one at the earliest.
+    delay = Math.max(TICK, Math.min(delay, DELAY_MAX, tcb.config.delayedAckMaxUs));
     const { timers } = tcb;
     if (timers.delayedAck !== NEVER && timers.delayedAck <= now + delay / 4) askForAck(tcb, "delayed ACK, all but due");
     else timers.delayedAck = Math.min(timers.delayedAck, now + delay);

@@ -81,7 +81,7 @@ export function linuxText(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: Mic
     start = rcv.nxt;
   } else return keepAhead(tcb, linux, seg);
   const packetBytes = packetBytesOf(tcb, seg);
-  if (!linux.canTake(packetBytes)) {
+  if (!linux.canTake(tcb)) {
     acks.isOutOfMemory = true;
     acks.isNow = true;
     acks.isScheduled = true;
@@ -155,7 +155,7 @@ function keepAhead(tcb: Tcb, linux: LinuxReceiver, seg: Segment): string {
   const { outOfOrder, rcv, sack } = tcb;
   const { acks } = linux;
   const end = seqAdd(seg.seq, seg.len);
-  if (!linux.canTake(packetBytesOf(tcb, seg)) || outOfOrder.size >= MOST_RANGES) return "dropped: no memory for it";
+  if (!linux.canTake(tcb) || outOfOrder.size >= MOST_RANGES) return "dropped: no memory for it";
   acks.isScheduled = true;
   if ((seg.flags & FIN) !== 0) {
     rcv.finSeen = true;
@@ -264,7 +264,7 @@ function halfOpen(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: Micros): st
     return dropped(tcb, "wrong acknowledgment in SYN-RECEIVED: answered with RST", now);
   }
   const end = seqAdd(seg.seq, seg.len);
-  const edge = seqAdd(rcv.nxt, linux.window);
+  const edge = seqAdd(rcv.nxt, Math.min(linux.window, 0xffff));
   const isInside = seg.seq === rcv.nxt || (seqGt(end, rcv.nxt) && seqLt(seg.seq, edge)) || (seg.seq === edge && seg.seq === end);
   if (isOld || !isInside) {
     if ((control & RST) !== 0) return dropped(tcb, "dropped: RST outside the window", now);

@@ -3,7 +3,7 @@
  * the bytes, fill a receive buffer. Only a receiver that counts so advertises the windows that Linux does. The costs are those of packets
  * that come from a TUN device (`tun_alloc_skb`, `__alloc_skb`).
  */
-import { seqDiff, seqLe, seqLt } from "../base/seq.js";
+import { seqAdd, seqDiff, seqLe, seqLt } from "../base/seq.js";
 
 /** Room that a driver leaves before a packet (NET_SKB_PAD). */
 const HEADROOM = 64;
@@ -13,6 +13,7 @@ const SHARED_INFO = 320;
 const BUFFER_HEAD = 256;
 /** Small packets share a cache of buffers of this size (SKB_SMALL_HEAD_CACHE_SIZE). */
 const SMALL = 576;
+const PAGE = 4096;
 
 /** A segment that waits; also of bytes that were copied behind those of an earlier one. */
 interface Held {
@@ -68,6 +69,27 @@ export class ReceiveMemory {
       // Wholly old by now.
       if (!this.isEmpty && seqLe(first.end, end)) continue;
       this.#append(first);
+    }
+  }
+
+  /**
+   * Copies what waits for the user together, from the first segment on that is not worth its memory, into buffers of a page each
+   * (tcp_collapse). `start`: the next byte that the user reads; `worth`: the payload that memory should hold.
+   */
+  collapse(start: number, worth: (bytes: number) => number): void {
+    const first = this.#queue.findIndex((one) => seqLt(one.start, start) || worth(one.bytes) > seqDiff(one.end, one.start));
+    const { start: from = start } = this.#queue[first] ?? {};
+    const { end = from } = this.#queue.at(-1) ?? {};
+    if (first < 0) return;
+    for (const { bytes } of this.#queue.splice(first)) this.used -= bytes;
+    let at = seqLt(from, start) ? start : from;
+    while (seqLt(at, end)) {
+      const length = Math.min(seqDiff(end, at), PAGE - SHARED_INFO);
+      const area = areaOf(length - HEADROOM);
+      const next = seqAdd(at, length);
+      this.#queue.push({ start: at, end: next, bytes: area + BUFFER_HEAD, tailroom: area - SHARED_INFO - length });
+      this.used += area + BUFFER_HEAD;
+      at = next;
     }
   }
 

@@ -21,6 +21,8 @@ const MSS_MIN = 88;
 /** TCP_INIT_CWND: the peer's initial window in segments. */
 const INITIAL_WINDOW = 10;
 const LARGEST_FIELD = 0xffff;
+/** net.core.rmem_max, which the window scale counts with. */
+const RMEM_MAX = 4 << 20;
 
 export class LinuxReceiver {
   readonly memory = new ReceiveMemory();
@@ -56,8 +58,8 @@ export class LinuxReceiver {
   /** OPEN, or a SYN has come (tcp_select_initial_window). */
   begin(tcb: Tcb): void {
     const { config } = tcb;
-    this.buffer = tcb.receiveBufferBytes;
     this.isFixed = config.receiveBufferMaxBytes <= 0;
+    this.buffer = this.isFixed ? linuxBuffer(tcb.receiveBufferBytes) : tcb.receiveBufferBytes;
     const mss = announcedMss(tcb) - (tcb.ts.enabled ? 12 : 0);
     let space = this.#inPayload(this.buffer);
     if (this.isFixed) this.clamp = Math.min(this.clamp, space);
@@ -65,8 +67,8 @@ export class LinuxReceiver {
     if (space > mss) space -= space % mss;
     // Since Linux 6.10 more than the field of a SYN can tell (rcv_wnd).
     this.window = space;
-    this.threshold = this.window;
-    const largest = Math.min(Math.max(space, config.receiveBufferMaxBytes), this.clamp);
+    this.threshold = space;
+    const largest = Math.min(Math.max(space, config.receiveBufferMaxBytes, RMEM_MAX), this.clamp);
     this.shift = config.windowScaling ? Math.min(Math.max(Math.floor(Math.log2(Math.max(largest, 1))) - 15, 0), 14) : 0;
     this.clamp = Math.min(this.clamp, LARGEST_FIELD * 2 ** this.shift);
   }
@@ -88,11 +90,11 @@ export class LinuxReceiver {
     this.mss = Math.max(Math.min(mss, theirs, this.window >>> 1, MSS_DEFAULT), MSS_MIN);
   }
 
-  /** SO_RCVBUF. Linux doubles it: what the user asks for is payload. */
+  /** SO_RCVBUF. */
   fix(tcb: Tcb, bytes: number): void {
-    this.buffer = bytes;
+    this.buffer = linuxBuffer(bytes);
     this.isFixed = true;
-    if (tcb.state !== "CLOSED") this.#setClamp(this.#inPayload(bytes));
+    if (tcb.state !== "CLOSED") this.#setClamp(this.#inPayload(this.buffer));
   }
 
   /** What was advertised and has not come. */
@@ -144,9 +146,16 @@ export class LinuxReceiver {
     return mss === full && free > window + (full >>> 1) ? free : window;
   }
 
-  /** Whether there is memory for a segment (tcp_can_ingest). */
-  canTake(packetBytes: number): boolean {
-    return this.memory.used + packetBytes <= this.buffer;
+  /** Whether there is memory for a segment, if need be after small ones were copied together (tcp_try_rmem_schedule, tcp_prune_queue). */
+  canTake(tcb: Tcb): boolean {
+    const { memory } = this;
+    if (memory.used <= this.buffer) return true;
+    this.acks.quick = 0;
+    if (!this.isFixed) this.buffer = Math.max(this.buffer, Math.min(memory.used, tcb.config.receiveBufferMaxBytes));
+    if (memory.used > this.buffer) this.threshold = Math.min(this.clamp, 2 * segmentMss(tcb));
+    if (memory.used <= this.buffer) return true;
+    memory.collapse(seqAdd(tcb.rcv.nxt, -tcb.receiveQueue.length), (cost) => this.#inPayload(cost));
+    return memory.used <= this.buffer;
   }
 
   /** Payload has come in order: what it tells of the peer's segments (tcp_event_data_recv). */
@@ -270,6 +279,11 @@ export class LinuxReceiver {
     if (old === 0 || sample * 8 < old) this.rttUs8 = sample * 8;
     else if (!byWindow && tcb.receiveQueue.length === 0) this.rttUs8 = old - (old >>> 3) + sample;
   }
+}
+
+/** The memory of SO_RCVBUF: Linux doubles what the user asks for, who means payload. */
+export function linuxBuffer(bytes: number): number {
+  return Math.max(2 * bytes, 2304);
 }
 
 /** The whole packet of a segment. */

@@ -114,6 +114,7 @@ export const PROFILES = {
     windowRule: "bsd",
     optionLayout: "bsd",
     arrivalRules: "bsd",
+    resetsOverflow: true,
     socketRules: "bsd",
     // net.inet.tcp.delacktime.
     delayedAckUs: 40 * MILLISECOND,

@@ -179,8 +179,7 @@ function fifthStep(tcb: Tcb, seg: Segment, now: Micros): string {
   if (tcb.state === "SYN-RECEIVED") {
     if (!(seqLt(snd.una, seg.ack) && seqLe(seg.ack, snd.max))) return strayReset(tcb, seg, WRONG_ACK, now);
     if (defersAccept(tcb, seg)) return drop(tcb, "dropped: the third segment is bare, its connection waits for data", now);
-    if (!tcb.owner.mayEstablish(now))
-      return tcb.config.arrivalRules === "bsd" ? refuse(tcb, seg, now) : drop(tcb, GATE_CLOSED, now);
+    if (!tcb.owner.mayEstablish(now)) return tcb.config.resetsOverflow ? refuse(tcb, seg, now) : drop(tcb, GATE_CLOSED, now);
     establish(tcb, seg, now);
     if (accurate !== undefined) accurateEstablished(tcb, accurate, seg);
   } else if (accurate?.thirdDue === true) {

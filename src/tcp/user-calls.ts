@@ -99,10 +99,10 @@ export function receive(tcb: Tcb, target: Uint8Array, offset: number, length: nu
   if (count === 0) return 0;
   tcb.receiveQueue.copyOut(0, target, offset, count);
   tcb.receiveQueue.discard(count);
+  tcb.linux?.acks.read(tcb, count);
   if (mayStillReceive(tcb)) {
     // Not before the handshake is done (Fast Open): the next segment tells it soon enough.
-    if (tcb.linux !== undefined) tcb.linux.acks.read(tcb, count);
-    else if (tcb.synAcked && windowUpdateDue(tcb)) askForAck(tcb, "window update: the user has read");
+    if (tcb.linux === undefined && tcb.synAcked && windowUpdateDue(tcb)) askForAck(tcb, "window update: the user has read");
   } else if (tcb.receiveQueue.length === 0 && tcb.outOfOrder.size === 0) {
     tcb.receiveQueue.release();
   }

@@ -32,6 +32,16 @@ describe("memory", () => {
     expect(memory.isEmpty).toBe(true);
   });
 
+  test("segments that are not worth their memory are copied together, a page at a time", () => {
+    const memory = new ReceiveMemory();
+    for (let at = 0; at < 4_000; at += 100) memory.queue(at, at + 100, 140);
+    expect(memory.used).toBe(40 * 832);
+    memory.collapse(0, (bytes) => bytes >> 1);
+    expect(memory.used).toBe(4_352 + 832);
+    memory.read(3_776);
+    expect(memory.used).toBe(832);
+  });
+
   test("what is ahead costs, once, until it is read", () => {
     const memory = new ReceiveMemory();
     memory.keepAhead(2_000, 3_000, 1_040);
@@ -101,6 +111,23 @@ describe.each(WORLDS)("receiver as in Linux, $name", (world) => {
     expect(h.conn.readableBytes).toBe(window + 500);
     h.rcv({ flags: ".", data: 500 });
     expect(h.conn.readableBytes).toBe(window + 500);
+  });
+
+  test("small segments fill the memory long before the window: they are copied together, and the window opens no further", () => {
+    const h = established({ receiveBufferBytes: 8_000, receiveBufferMaxBytes: 0 });
+    for (let i = 0; i < 40; i++) h.rcv({ flags: "P.", data: 100 });
+    expect(h.conn.readableBytes).toBe(4_000);
+    expect(h.tcb.linux?.memory.used).toBeLessThan(16_000);
+    expect(h.tcb.linux?.threshold).toBe(2_920);
+  });
+
+  test("an empty FIN that comes first is acknowledged with the next tick, unless CLOSE says it", () => {
+    const h = established();
+    expect(h.rcv({ flags: "F." })).toEqual([]);
+    expect(texts(h.advance(MILLISECOND))).toEqual([". 1+0 ack 2"]);
+    const other = established();
+    other.rcv({ flags: "F." });
+    expect(texts(other.close())).toEqual(["F. 1+0 ack 2"]);
   });
 
   test("RST in TIME-WAIT ends it, unless RFC 1337 is asked for", () => {
