@@ -2,6 +2,7 @@
 
 /** Flags of `send` and `recv`. MSG_DONTWAIT, MSG_WAITALL and MSG_NOSIGNAL change nothing: no call here waits or signals. */
 export const MSG_OOB = 0x1;
+export const MSG_EOR = 0x80;
 export const MSG_PEEK = 0x2;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_WAITALL = 0x100;

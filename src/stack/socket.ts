@@ -8,12 +8,13 @@ import { seqDiff } from "../base/seq.js";
 import type { Micros } from "../base/time.js";
 import type { ConnectionConfig } from "../tcp/config.js";
 import { Connection } from "../tcp/connection.js";
-import { setCork } from "../tcp/cork.js";
+import { holdForMore, setCork, written } from "../tcp/cork.js";
 import { TCP_STATE_NUMBERS, type TcpInfo } from "../tcp/info.js";
 import { sendSpace } from "../tcp/send-space.js";
 import { IpAddress } from "../wire/address.js";
 import type { Listener } from "./listener.js";
 import {
+  MSG_EOR,
   MSG_FASTOPEN,
   MSG_MORE,
   MSG_OOB,
@@ -224,12 +225,10 @@ export class StackSocket {
     if (isGone(connection)) throw new RawTcpError("EPIPE", "send: the connection is over");
     const { tcb } = connection;
     const more = (flags & MSG_MORE) !== 0;
-    if (more) setCork(tcb, true);
+    if (more) holdForMore(tcb);
     const taken = connection.send(data, 0, data.length, (flags & MSG_OOB) !== 0);
-    if (!more && tcb.corked && !this.#options.corked) {
-      setCork(tcb, false);
-      connection.wake?.();
-    }
+    const endsRecord = (flags & MSG_EOR) !== 0 && taken === data.length;
+    if (written(tcb, more, endsRecord, this.#options.corked)) connection.wake?.();
     if (taken === 0 && data.length > 0) throw wouldBlock("send");
     return taken;
   }

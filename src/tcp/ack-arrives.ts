@@ -83,6 +83,13 @@ function afterAck(tcb: Tcb, finAcked: boolean, now: Micros): void {
   // RFC 6582 §3.2 step 3: in NewReno's recovery only the first partial ACK restarts the timer.
   if (!recovery.active || tcb.sack.enabled || !recovery.partialSeen) startRetransmission(tcb, now);
   if (recovery.active) recovery.partialSeen = true;
+  const { linuxSender } = tcb;
+  if (linuxSender !== undefined && linuxSender.renegWait > 0) {
+    timers.retransmission = now + linuxSender.renegWait;
+    timers.tlp = NEVER;
+    linuxSender.renegWait = 0;
+    return;
+  }
   startTlp(tcb, now);
 }
 

@@ -1,5 +1,6 @@
 /** TCP_CORK: what does not fill a segment is held back until the user says so, FIN, or for `corkUs`. */
 import { type Micros, NEVER } from "../base/time.js";
+import { noteWrite } from "./linux-batch.js";
 import type { Tcb } from "./tcb.js";
 
 /** Whether the last, partial segment of what is queued is to wait; starts the time after which it does not. */
@@ -30,4 +31,17 @@ export function corkTimeout(tcb: Tcb, now: Micros): void {
 export function setCork(tcb: Tcb, on: boolean): void {
   tcb.corked = on;
   corkSent(tcb);
+}
+
+/** MSG_MORE: more follows at once. Linux holds back for this one call, see `linux-batch.ts`. */
+export function holdForMore(tcb: Tcb): void {
+  if (tcb.linuxSender === undefined) setCork(tcb, true);
+}
+
+/** SEND has taken data, the last of a record or not. Returns whether what was held back goes now. */
+export function written(tcb: Tcb, more: boolean, endsRecord: boolean, isCorked: boolean): boolean {
+  if (tcb.linuxSender !== undefined) noteWrite(tcb, more, endsRecord);
+  if (more || !tcb.corked || isCorked) return false;
+  setCork(tcb, false);
+  return true;
 }

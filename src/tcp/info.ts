@@ -177,13 +177,14 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_snd_wscale: snd.windShift,
     tcpi_rcv_wscale: rcv.windShift,
     tcpi_delivery_rate_app_limited: rate.rateAppLimited || (control !== undefined && rate.rateIntervalUs === 0) ? 1 : 0,
-    tcpi_rto: rtt.backedOff(backoff),
+    tcpi_rto: rtt.backedOff(probing && control !== undefined ? control.backoff : backoff),
     tcpi_ato: linux?.acks.delayUs ?? config.delayedAckUs,
     tcpi_snd_mss: snd.mss,
     tcpi_rcv_mss: linux !== undefined ? linux.mss : tcb.largestIn > 0 ? tcb.largestIn : Math.min(advmss, 536),
     tcpi_unacked: unacked,
     tcpi_sacked: sack.enabled ? sent.sackedSegments : Math.min(recovery.dupAcks, unacked),
-    tcpi_lost: sent.lostSegments + Math.max(0, sent.retransmittedSegments - probed),
+    tcpi_lost:
+      sent.lostSegments + (control === undefined ? Math.max(0, sent.retransmittedSegments - probed) : sent.repeatedSegments),
     tcpi_retrans: control === undefined ? sent.retransmittedSegments : retransOut(tcb),
     tcpi_fackets: 0,
     tcpi_last_data_sent: elapsedMs(tcb.lastDataSentAt, now),
@@ -208,7 +209,10 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     // The SYN-ACK is counted elsewhere: it is the listener's.
     tcpi_segs_out: counters.segmentsOut - (control !== undefined && tcb.passive && counters.segmentsOut > 0 ? 1 : 0),
     tcpi_segs_in: counters.segmentsIn,
-    tcpi_notsent_bytes: Math.max(0, seqDiff(tcb.dataEnd, snd.nxt)),
+    tcpi_notsent_bytes: Math.max(
+      0,
+      seqDiff(tcb.dataEnd, snd.nxt) + (control !== undefined && tcb.finQueued && !finAcked(tcb) ? 1 : 0),
+    ),
     tcpi_min_rtt: Math.min(rtt.min, 0xffff_ffff),
     tcpi_data_segs_in: counters.dataSegmentsIn,
     tcpi_data_segs_out: counters.dataSegmentsOut,

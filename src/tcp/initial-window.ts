@@ -5,7 +5,8 @@ import type { Tcb } from "./tcb.js";
 /** IW in bytes: min(segments · MSS, max(2 · MSS, bytes)) of RFC 6928 §2; after a lost SYN one segment (RFC 5681 §3.1). */
 export function initialWindow(tcb: Tcb): number {
   const { mss } = tcb.snd;
-  if (tcb.synRepeated) return mss;
+  // Linux overlooks the first repetition: a second is little to wait, and it may have been needless. A server's it overlooks always.
+  if (tcb.synRepeated && (tcb.config.sender !== "linux" || (!tcb.passive && tcb.counters.retransmits > 1))) return mss;
   const { initialWindowSegments, initialWindowBytes } = tcb.config;
   return Math.min(initialWindowSegments * mss, Math.max(2 * mss, initialWindowBytes));
 }

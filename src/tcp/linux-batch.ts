@@ -22,6 +22,8 @@ export class SegmentBatch {
   sentAt: Micros = -NEVER;
   /** The last write said that more would follow at once (MSG_MORE): its end is no reason for PSH. */
   isUnfinished = false;
+  /** And so what does not fill a segment waits, until something else happens. */
+  holdsNow = false;
   /** Numbers that a segment must not reach across: ends of records (MSG_EOR), oldest first. */
   readonly records: number[] = [];
   /** Where the batch ends that is being sent again; -1 for none. */
@@ -82,11 +84,12 @@ export function batchSent(tcb: Tcb, lx: LinuxControl, end: number, data: number,
 }
 
 /** Notes of which batch a segment is, and whether PSH is its own: that of a batch's end is set anew whenever it leaves. */
-export function batched(tcb: Tcb, segment: SentSegment): void {
+export function batched(tcb: Tcb, segment: SentSegment, hasData: boolean): void {
   const { batch } = tcb;
   segment.batchEnd = batch.isOpen ? batch.end : segment.end;
   const isLast = seqDiff(tcb.dataEnd, segment.end) <= 0;
-  segment.push = (isLast && !batch.isUnfinished) || (batch.records.length > 0 && segment.end === batch.records[0]);
+  segment.endsRecord = batch.records.length > 0 && segment.end === batch.records[0];
+  segment.push = (hasData && isLast && !batch.isUnfinished) || (batch.records.length > 0 && segment.end === batch.records[0]);
 }
 
 /** A segment is sent again with those of its batch that may leave with it. Returns whether it has PSH. */
@@ -112,6 +115,27 @@ export function repeatsBatch(tcb: Tcb, lx: LinuxControl, segment: SentSegment, i
   return segment.push;
 }
 
+/** Small segments behind one that is sent again go with it (tcp_retrans_try_collapse). Returns whether the last of them had PSH. */
+export function joinsSmall(tcb: Tcb, segment: SentSegment, most: number): boolean {
+  const { sent, snd } = tcb;
+  let push = false;
+  for (;;) {
+    const next = sent.at(sent.indexOf(segment) + 1);
+    if (next === undefined || next.sacked || next.batchEnd !== next.end || segment.endsRecord) return push;
+    if (segment.length + next.length > most || seqDiff(next.end, snd.una) > snd.wnd) return push;
+    push = next.push;
+    sent.joinNext(segment);
+  }
+}
+
+/** What the flags of `send` say: more follows at once (MSG_MORE), a record ends (MSG_EOR). */
+export function noteWrite(tcb: Tcb, isUnfinished: boolean, endsRecord: boolean): void {
+  const { batch } = tcb;
+  batch.isUnfinished = isUnfinished;
+  batch.holdsNow = isUnfinished;
+  if (endsRecord) batch.records.push(tcb.dataEnd);
+}
+
 /** Whether the segment that ends at `end`, the last of the queue or not, has PSH. */
 export function pushes(tcb: Tcb, end: number, isLast: boolean): boolean {
   const { batch } = tcb;
@@ -122,7 +146,7 @@ export function pushes(tcb: Tcb, end: number, isLast: boolean): boolean {
 
 /** Whether a partial segment has to wait: for a small one that is out already, or because the user holds it back. */
 function nagle(tcb: Tcb): boolean {
-  if (tcb.corked && !tcb.corkOverdue) return true;
+  if ((tcb.corked && !tcb.corkOverdue) || tcb.batch.holdsNow) return true;
   if (tcb.config.noDelay || tcb.corkOverdue || tcb.sent.length === 0) return false;
   const { batch, snd } = tcb;
   return batch.hasSmall && seqGt(batch.smallEnd, snd.una) && seqLe(batch.smallEnd, snd.nxt);

@@ -57,6 +57,8 @@ export class LinuxControl implements CongestionControl {
   repetition: Repetition = "none";
   /** The time-out's one segment, whatever the window says. */
   headDue = false;
+  /** The retransmission timer is to run so long after this ACK, for the peer seems to have taken back what it SACKed; 0 as usual. */
+  renegWait: Micros = 0;
   /** RACK: D-SACKs since the window grew, what was delivered then, and recoveries until it shrinks. */
   reoWndSteps = 1;
   reoWndPersist = 0;

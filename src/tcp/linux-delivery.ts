@@ -1,6 +1,6 @@
 /** What one ACK tells Linux's loss recovery: what was delivered, how long it took, and whether it came in another order. */
 import { seqDiff, seqGt, seqLe, seqLt } from "../base/seq.js";
-import { MILLISECOND, type Micros } from "../base/time.js";
+import { MILLISECOND, type Micros, SECOND } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import { timestampNow } from "./emit.js";
 import type { LinuxControl } from "./linux-control.js";
@@ -128,4 +128,10 @@ export function measure(tcb: Tcb, lx: LinuxControl, now: Micros): Micros {
   tcb.rtt.sample(Math.max(1, smoothed), Math.max(1, latest));
   lx.backoff = 0;
   return latest;
+}
+
+/** No measurement has come of a handshake whose SYN was repeated: better longer than too short (RFC 6298 §5.7). */
+export function afterRepeatedSyn(tcb: Tcb): void {
+  if (tcb.synRepeated && !tcb.rtt.hasSample && tcb.rtt.rto < 3 * SECOND) tcb.rtt.restart(3 * SECOND);
+  tcb.synRepeated = false;
 }

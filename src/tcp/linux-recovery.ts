@@ -10,7 +10,7 @@ import { tellsMarks } from "./ecn.js";
 import { timestampNow } from "./emit.js";
 import { updatePacingRate } from "./linux-batch.js";
 import { isPast, justBefore, type LinuxControl } from "./linux-control.js";
-import { measure, told } from "./linux-delivery.js";
+import { afterRepeatedSyn, measure, told } from "./linux-delivery.js";
 import { startTlp, takeSack } from "./loss-recovery.js";
 import { startRetransmission } from "./output.js";
 import type { Tcb } from "./tcb.js";
@@ -47,6 +47,8 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
     if (dsack) settle(tcb, lx, { advanced, dupAcks: 0, dsack, ece: marked, priorFack, firstRepeated, previousUna }, now);
     if (recovery.tlpActive) tlpAnswered(tcb, lx, seg, advanced, opensWindow, tlpDsack, now);
     updatePacingRate(tcb, lx);
+    if (advanced) afterRepeatedSyn(tcb);
+    tcb.batch.holdsNow = false;
     return;
   }
   told.bySack = false;
@@ -58,7 +60,8 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
   if (lx.state === "open" && seqGt(snd.una, lx.highSeq)) lx.highSeq = justBefore(snd.una);
   if (advanced && !sack.enabled && told.acked > 0) removeRenoSacks(tcb, lx, told.acked);
   const rttUs = measure(tcb, lx, now);
-  if (advanced) tcb.synRepeated = false;
+  if (advanced) afterRepeatedSyn(tcb);
+  tcb.batch.holdsNow = false;
   if (told.hasLowest && sack.enabled && seqLt(told.lowestAcked, priorFack)) noteReordering(tcb, lx, told.lowestAcked);
   tcb.rate.acknowledged(tcb.rtt.min, now);
   lx.measured(rttUs, snd.una, snd.max, lx.pacingRate, now);
@@ -129,9 +132,7 @@ function settle(tcb: Tcb, lx: LinuxControl, tidings: Tidings, now: Micros): void
   if (ece) lx.priorThreshold = 0;
   if (tcb.sent.first?.sacked) {
     // It has SACKed what stands at SND.UNA and does not acknowledge it: it may have taken it back (RFC 2018 §8).
-    const wait = Math.max(tcb.rtt.srtt >>> 1, 10 * MILLISECOND);
-    tcb.timers.retransmission = now + wait;
-    tcb.timers.tlp = NEVER;
+    if (advanced) lx.renegWait = Math.max(tcb.rtt.srtt >>> 1, 10 * MILLISECOND);
     return;
   }
   if (lx.state === "open") lx.repeatedAt = -1;
@@ -228,8 +229,7 @@ function anyRepeated(tcb: Tcb): boolean {
 
 /** Segments out again, tail loss probes not counted. */
 export function retransOut(tcb: Tcb): number {
-  const { sent, recovery } = tcb;
-  return Math.max(0, sent.retransmittedSegments - (recovery.tlpActive && recovery.tlpRetransmitted ? 1 : 0));
+  return tcb.sent.repeatedSegments;
 }
 
 /** RACK, or the count of duplicate ACKs. Returns whether a repetition turned out to be lost too. */
@@ -468,7 +468,7 @@ export function linuxTimeout(tcb: Tcb, lx: LinuxControl, now: Micros): void {
     if (i > 0 && tcb.sack.enabled && segment.sentAt + rack.rtt - now > 0) continue;
     sent.markLost(segment);
   }
-  if (few || isPast(lx, snd.una) || (lx.state === "loss" && tcb.backoffs === 1)) {
+  if (few || isPast(lx, snd.una) || (lx.state === "loss" && tcb.backoffs <= 1)) {
     lx.priorThreshold = lx.presentThreshold;
     lx.priorWindow = lx.window;
     lx.threshold = lx.reducedThreshold();

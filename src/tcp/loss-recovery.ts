@@ -448,7 +448,7 @@ const MAX_ACK_DELAY: Micros = 200 * MILLISECOND;
 const LINUX_MARGIN: Micros = 2 * MILLISECOND;
 
 /** Starts the probe timer after new data or an ACK, if a probe would be of use. */
-export function startTlp(tcb: Tcb, now: Micros): void {
+export function startTlp(tcb: Tcb, now: Micros, isNewData = false): void {
   const { recovery, sent, timers } = tcb;
   timers.tlp = NEVER;
   // Not before the handshake is done: until then the SYN-ACK is what is repeated.
@@ -457,7 +457,9 @@ export function startTlp(tcb: Tcb, now: Micros): void {
     if (tcb.linuxSender.state !== "open" && tcb.linuxSender.state !== "cwr") return;
     let wait = tcb.rtt.hasSample ? 2 * tcb.rtt.srtt : 1000 * MILLISECOND;
     if (tcb.rtt.hasSample) wait += sent.length === 1 ? tcb.config.rtoMinUs : LINUX_MARGIN;
-    timers.tlp = Math.min(now + wait, timers.retransmission);
+    // New data does not put off the time-out of what is before it.
+    const left = isNewData ? (sent.first?.sentAt ?? now) + tcb.rtt.backedOff(tcb.linuxSender.backoff) : NEVER;
+    timers.tlp = Math.max(now, Math.min(now + wait, timers.retransmission, left));
     return;
   }
   if (recovery.active || recovery.loss || recovery.tlpActive) return;

@@ -12,7 +12,7 @@ import { synAckEcnFlags, synEcnFlags } from "./ecn.js";
 import { emitSegment, headerBytes, setUrgentPointer } from "./emit.js";
 import { synPayload } from "./fast-open.js";
 import { restartAfterIdle } from "./initial-window.js";
-import { batched, batchedLength, batchSent, noteWindowUse, pushes, repeatsBatch } from "./linux-batch.js";
+import { batched, batchedLength, batchSent, joinsSmall, noteWindowUse, pushes, repeatsBatch } from "./linux-batch.js";
 import type { LinuxControl } from "./linux-control.js";
 import { congestionWindow, flight, noteRepetition, startTlp, tlpDue } from "./loss-recovery.js";
 import { mtuProbeDue, mtuProbeRepeated, mtuProbeSent } from "./mtu-probing.js";
@@ -145,7 +145,8 @@ function sendLostAsLinux(tcb: Tcb, lx: LinuxControl, now: Micros, out: OutgoingP
   const isHead = lx.headDue;
   if (!isHead && (lx.repetition !== "lost" || flight(tcb) >= congestionWindow(tcb))) return false;
   lx.headDue = false;
-  const segment = isHead ? sent.first : sent.at(sent.nextLost());
+  const index = isHead ? 0 : sent.nextLost();
+  const segment = index < 0 ? undefined : sent.at(index);
   if (segment === undefined) return false;
   // A window that was taken back holds back all but the head, which asks for it.
   const room = snd.wnd - seqDiff(segment.seq, snd.una);
@@ -193,6 +194,11 @@ function sendTailLossProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean 
   tcb.pending.tlp = false;
   const { last } = sent;
   if (last === undefined || !tlpDue(tcb)) return false;
+  if (tcb.linuxSender !== undefined && last.seq !== snd.una && seqDiff(last.seq, snd.una) >= snd.wnd) {
+    // It would not fit in the window; then the time-out is due as the first segment left.
+    tcb.timers.retransmission = Math.max(now + 1, (sent.first ?? last).sentAt + tcb.rtt.backedOff(doublings(tcb)));
+    return false;
+  }
   recovery.tlpActive = true;
   tcb.counters.tailLossProbes++;
   const room = Math.min(seqDiff(tcb.dataEnd, snd.nxt), snd.wnd - seqDiff(snd.nxt, snd.una), segmentBytes(tcb));
@@ -250,8 +256,7 @@ function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
 function sendBatch(tcb: Tcb, lx: LinuxControl, queued: number, room: number, now: Micros, out: OutgoingPacket): boolean {
   const length = batchedLength(tcb, lx, queued, room, segmentBytes(tcb), now);
   if (length < 0) {
-    if (tcb.corked && queued > 0 && tcb.sent.length === 0) holdsBack(tcb, now);
-    else startPersist(tcb, now);
+    startPersist(tcb, now);
     return false;
   }
   if (isPaced(tcb, now)) return false;
@@ -295,7 +300,7 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
   if (data > 0) noteAnswer(tcb, now);
   corkSent(tcb);
   const segment = tcb.sent.push(seq, end, now);
-  if (tcb.linuxSender !== undefined) batched(tcb, segment);
+  if (tcb.linuxSender !== undefined) batched(tcb, segment, data > 0);
   tcb.rate.sent(segment, tcb.sent.length === 1, now);
   if (tcb.linuxSender !== undefined) batchSent(tcb, tcb.linuxSender, end, data, segmentBytes(tcb), now);
   else if (tcb.recovery.active) tcb.recovery.prr.sent(seqDiff(end, seq));
@@ -304,7 +309,7 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
   pace(tcb, data, now);
   if (tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
   tcb.timers.persist = NEVER;
-  startTlp(tcb, now);
+  startTlp(tcb, now, true);
   // Of a low-water mark less is unsent now than when the last ACK came.
   tellWritable(tcb);
   return true;
@@ -325,10 +330,11 @@ function sendAgain(
   const { end } = segment;
   if (segment.length > most + 1 || (segment.length > most && seqDiff(tcb.dataEnd, segment.seq) > most))
     tcb.sent.split(segment, most);
+  if (tcb.linuxSender !== undefined && segment.length < most) push = joinsSmall(tcb, segment, most) || push;
   // FIN at its end is no byte of the queue.
   const data = Math.min(segment.length, Math.max(0, seqDiff(tcb.dataEnd, segment.seq)));
-  emitData(tcb, now, out, segment.seq, data, note, tcb.linuxSender === undefined ? undefined : push && segment.end === end);
-  tcb.sent.resend(segment, now);
+  emitData(tcb, now, out, segment.seq, data, note, tcb.linuxSender === undefined ? undefined : push && seqGe(segment.end, end));
+  tcb.sent.resend(segment, now, isProbe);
   pace(tcb, segment.length, now);
   tcb.rate.sent(segment, false, now);
   tcb.counters.retransmits++;
@@ -347,6 +353,7 @@ function emitData(tcb: Tcb, now: Micros, out: OutgoingPacket, seq: number, data:
   const fin = tcb.finQueued && last && finMayGo(tcb, seq, data);
   let flags = ACK;
   if (fin) flags |= FIN;
+  if (push === true && data === 0) flags |= PSH;
   if (data > 0 && (push ?? (tcb.linuxSender === undefined ? last : pushes(tcb, seqAdd(seq, data), last)))) flags |= PSH;
   if (note === "") note = data === 0 ? NOTE_FIN : fin ? NOTE_DATA_FIN : "";
   emitSegment(tcb, out, now, flags, seq, tcb.rcv.nxt, advertise(tcb, tcb.rcv.windShift), offset, data, note);
@@ -375,7 +382,7 @@ function sendProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const room = Math.min(snd.wnd, segmentBytes(tcb), seqDiff(tcb.dataEnd, snd.nxt));
   if (room > 0 && tcb.sent.length === 0) {
     tcb.backoffs = 0;
-    return sendData(tcb, now, out, room, "fills a small window after waiting");
+    return wakesUp(tcb, now, out, room);
   }
   const offset = seqDiff(snd.una, tcb.dataStart);
   const data = Math.min(1, tcb.sendQueue.length - offset);
@@ -392,6 +399,21 @@ function sendProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   acknowledged(tcb);
   snd.max = seqMax(snd.max, seqAdd(snd.una, 1));
   tcb.counters.zeroWindowProbes++;
+  return true;
+}
+
+/** What was held back for a window, or by the user, has waited long enough. Linux sets PSH, and sends no tail loss probe for it. */
+function wakesUp(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number): boolean {
+  const { batch, linuxSender } = tcb;
+  const note = "fills a small window after waiting";
+  if (linuxSender === undefined) return sendData(tcb, now, out, length, note);
+  batch.isOpen = true;
+  batch.isLarge = true;
+  batch.end = seqAdd(tcb.snd.nxt, length);
+  batch.holdsNow = false;
+  sendData(tcb, now, out, length, note);
+  if (tcb.sent.last !== undefined) tcb.sent.last.push = true;
+  tcb.timers.tlp = NEVER;
   return true;
 }
 
@@ -481,7 +503,8 @@ function startPersist(tcb: Tcb, now: Micros): void {
 /** How long until the next zero-window probe: the RTO with its back-off, within the bounds that were set. */
 export function persistDelay(tcb: Tcb): Micros {
   const { persistMinUs, persistMaxUs } = tcb.config;
-  if (persistMinUs === 0) return Math.min(tcb.rtt.backedOff(tcb.backoffs), persistMaxUs);
+  const former = tcb.linuxSender?.backoff ?? 0;
+  if (persistMinUs === 0) return Math.min(tcb.rtt.backedOff(former + tcb.backoffs), persistMaxUs);
   return Math.min(Math.max(tcb.rtt.persistBase * 2 ** Math.min(tcb.backoffs, 9), persistMinUs), persistMaxUs);
 }
 

@@ -20,6 +20,10 @@ export class SentSegment {
   /** For Linux's sender: PSH is its own, and where the batch ends that it left in. */
   push = false;
   batchEnd = 0;
+  /** A record of the user ends with it: nothing is joined to it. */
+  endsRecord = false;
+  /** It is out again, and not as a probe. */
+  repeated = false;
   /** How often it was sent; more than 1 means that its round-trip time is ambiguous (Karn). */
   transmissions = 0;
   sacked = false;
@@ -74,6 +78,8 @@ export class SentList {
   lostBytes = 0;
   sackedSegments = 0;
   lostSegments = 0;
+  /** Segments in flight that were sent again, probes not counted. */
+  repeatedSegments = 0;
   /** Segments in flight that are not the first copy. */
   retransmittedSegments = 0;
 
@@ -119,6 +125,7 @@ export class SentList {
     segment.sentAt = now;
     segment.order = ++this.#order;
     segment.transmissions = 1;
+    segment.repeated = false;
     segment.sacked = false;
     segment.lost = false;
     this.#ring[(this.#head + this.#count++) & this.#mask] = segment;
@@ -128,8 +135,12 @@ export class SentList {
   }
 
   /** A segment has left once more. One that was delivered is not in flight, whatever leaves. */
-  resend(segment: SentSegment, now: Micros): void {
+  resend(segment: SentSegment, now: Micros, isProbe = false): void {
     if (segment.sacked) return;
+    if (!isProbe && !segment.repeated) {
+      segment.repeated = true;
+      this.repeatedSegments++;
+    }
     if (segment.lost) {
       segment.lost = false;
       this.lostBytes -= segment.length;
@@ -150,6 +161,7 @@ export class SentList {
   markLost(segment: SentSegment): void {
     if (!segment.inFlight) return;
     this.#unlink(segment);
+    this.#notRepeated(segment);
     segment.lost = true;
     if (this.lostSegments === 0 || seqLt(segment.seq, this.#lostFrom)) this.#lostFrom = segment.seq;
     if (segment.retransmitted) this.retransmittedSegments--;
@@ -258,6 +270,10 @@ export class SentList {
     rest.sacked = segment.sacked;
     rest.push = segment.push;
     rest.batchEnd = segment.batchEnd;
+    rest.endsRecord = segment.endsRecord;
+    segment.endsRecord = false;
+    rest.repeated = segment.repeated;
+    if (rest.repeated) this.repeatedSegments++;
     segment.push = false;
     rest.sackedTo = rest.end;
     rest.lost = segment.lost;
@@ -269,6 +285,24 @@ export class SentList {
       if (rest.retransmitted) this.retransmittedSegments++;
       this.#insertByTime(rest);
     }
+  }
+
+  /** Takes the one after `segment`, which is not SACKed, into it. Rare, so the ring is moved. */
+  joinNext(segment: SentSegment): void {
+    const index = this.#indexOf(segment.seq);
+    const next = this.at(index + 1);
+    if (next === undefined) return;
+    this.#leave(next);
+    for (let i = index + 1; i < this.#count - 1; i++) this.#ring[(this.#head + i) & this.#mask] = this.at(i + 1);
+    this.#ring[(this.#head + --this.#count) & this.#mask] = undefined;
+    if (segment.lost) this.lostBytes += next.length;
+    else this.inFlightBytes += next.length;
+    segment.end = next.end;
+    segment.batchEnd = next.end;
+    segment.push = next.push;
+    segment.endsRecord = next.endsRecord;
+    segment.transmissions = Math.max(segment.transmissions, next.transmissions);
+    this.#spare.push(next);
   }
 
   /** The index of the lost segment with the lowest sequence number; -1 when there is none. */
@@ -296,6 +330,7 @@ export class SentList {
     this.sackedSegments = 0;
     this.lostSegments = 0;
     this.retransmittedSegments = 0;
+    this.repeatedSegments = 0;
   }
 
   /** The index of the first segment that ends after `seq`, by halving. */
@@ -314,6 +349,7 @@ export class SentList {
   /** Takes a segment out of the sums and of the order of transmission. */
   #leave(segment: SentSegment): void {
     const { length } = segment;
+    this.#notRepeated(segment);
     if (segment.sacked) {
       this.sackedBytes -= length;
       this.sackedSegments--;
@@ -325,6 +361,12 @@ export class SentList {
       if (segment.retransmitted) this.retransmittedSegments--;
       this.#unlink(segment);
     }
+  }
+
+  #notRepeated(segment: SentSegment): void {
+    if (!segment.repeated) return;
+    segment.repeated = false;
+    this.repeatedSegments--;
   }
 
   #cut(segment: SentSegment, una: number): number {

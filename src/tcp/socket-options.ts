@@ -17,6 +17,8 @@ import { windowUpdateDue } from "./window.js";
 /** TCP_NODELAY: turns the Nagle algorithm off (RFC 9293 MUST-17). */
 export function setNoDelay(tcb: Tcb, on: boolean): void {
   change(tcb, { noDelay: on });
+  // Note: Linux does the same: what is held back goes, corked or not.
+  if (on && tcb.linuxSender !== undefined) tcb.corkOverdue = true;
 }
 
 /**

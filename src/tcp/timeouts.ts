@@ -57,8 +57,9 @@ function delayedAck(tcb: Tcb, now: Micros): void {
 function retransmissionTimeout(tcb: Tcb, now: Micros): void {
   const snd = tcb.snd;
   tcb.timers.retransmission = NEVER;
-  tcb.counters.timeouts++;
   if (givesUp(tcb, now)) return;
+  // What finds the window closed is a probe to Linux.
+  if (tcb.linuxSender === undefined || snd.wnd > 0 || !isSynchronized(tcb.state)) tcb.counters.timeouts++;
   if (tcb.backoffs === 0) tcb.firstTimeoutAt = now;
   tcb.lastTimeoutAt = now;
   if (tcb.observer !== undefined) {
@@ -77,13 +78,15 @@ function retransmissionTimeout(tcb: Tcb, now: Micros): void {
     snd.nxt = tcb.iss;
     return;
   }
-  if (snd.wnd === 0) {
+  if (snd.wnd === 0 && tcb.linuxSender === undefined) {
     // The peer took its window back after the data left: from now on it is probed, not blamed on congestion (SHLD-17).
     lossByShrinking(tcb);
     tcb.pending.probe = true;
     startPersistTimer(tcb, now);
     return;
   }
+  // A probe to Linux, as it were: it counts for no retransmission.
+  if (snd.wnd === 0) tcb.backoffs = 0;
   // First, so that congestion control reckons with the segments that are sent from now on.
   pathMtuAfterTimeout(tcb, now);
   lossByTimeout(tcb, first, now);
