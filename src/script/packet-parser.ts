@@ -193,7 +193,8 @@ function stamp(text: string | undefined): number | null {
 function accurateEcn(text: string): PacketOption {
   const fields = [...text.matchAll(/(e0b|ceb|e1b)\s+(\d+)/g)];
   const counters = fields.map(([, , value]) => Number(value));
-  return fields[0]?.[1] === "e1b" ? { kind: "accecn1", counters } : { kind: "accecn0", counters };
+  // The first field tells the order; without any it is the one that Linux sends.
+  return fields[0] === undefined || fields[0][1] === "e1b" ? { kind: "accecn1", counters } : { kind: "accecn0", counters };
 }
 
 /** Names are resolved when the family is known. What is quoted stands before the message or behind it. */

@@ -134,6 +134,7 @@ export function checkReflected(tcb: Tcb, accurate: AccurateEcn, ace: number): nu
 /** The ACK of our SYN-ACK: a bare one tells with what codepoint that came (RFC 9768 §3.2.2.1); 0 shows that ACE does not pass. */
 export function thirdSegment(tcb: Tcb, accurate: AccurateEcn, seg: Segment): void {
   const ace = aceOf(seg.flags);
+  inspectOption(accurate, seg);
   if (ace === 0) {
     accurate.failures |= ACE_FAIL_RECEIVE;
     return;

@@ -151,6 +151,9 @@ const MUTATIONS: readonly (readonly [string, string, string, string])[] = [
   ["TIME-WAIT lasts one MSL", "tcp/set-state.js", "2 * tcb.config.mslUs", "1 * tcb.config.mslUs"],
   ["a RST of a stranger is answered", "stack/reset-queue.js", "if ((seg.flags & RST) !== 0)", "if (false)"],
   ["a mark is not echoed", "tcp/ecn.js", "let flags = ecn.echo ? ECE : 0;", "let flags = 0;"],
+  ["a mark is not counted", "tcp/accurate-ecn.js", "accurate.receivedCe++;", ""],
+  ["ACE of an old ACK is believed", "tcp/accurate-ecn.js", "if (segments === 0 && !accurate.isFresh)", "if (false)"],
+  ["the SYN-ACK reflects nothing", "tcp/accurate-ecn.js", "REFLECTED[ecn] ?? 0", "REFLECTED[0] ?? 0"],
   [
     "keep-alive probes carry SND.NXT",
     "tcp/output.js",

@@ -79,6 +79,8 @@ describe("packets", () => {
     ["<FO abcd>", [{ kind: "fast-open", cookie: new Uint8Array([0xab, 0xcd]) }]],
     ["<FO,nop>", [{ kind: "fast-open", cookie: new Uint8Array(0) }, { kind: "nop" }]],
     ["<FOEXP aa>", [{ kind: "unknown", number: 254, data: new Uint8Array([0xf9, 0x89, 0xaa]) }]],
+    ["<ECN>", [{ kind: "accecn1", counters: [] }]],
+    ["<ECN e0b 1 ceb 0>", [{ kind: "accecn0", counters: [1, 0] }]],
     ["<ECN e1b 1 ceb 0 e0b 2>", [{ kind: "accecn1", counters: [1, 0, 2] }]],
     ["<77 0x0102>", [{ kind: "unknown", number: 77, data: new Uint8Array([1, 2]) }]],
   ];

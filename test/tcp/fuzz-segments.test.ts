@@ -152,7 +152,15 @@ function start(state: Reachable, random: Random): Harness {
   };
   const origin = chance(random, 0.5) ? "active" : "passive";
   const world = pick(random, WORLDS);
-  const h = reach(state, world, config, { origin, synAck: { options }, ...(timestamps ? { peerTs: 1_000 } : {}) });
+  const accurate = chance(random, 0.5);
+  // The peer's SYN, or its SYN-ACK, agrees on accurate ECN.
+  const flags = origin === "passive" || state === "SYN-RECEIVED" ? "SEWe" : "S.W";
+  const h = reach(
+    state,
+    world,
+    { ...config, ecn: accurate ? "accurate" : "accept", accurateEcnOption: pick(random, ["off", "minimum", "full", "persist"]) },
+    { origin, synAck: { options, ...(accurate ? { flags } : {}) }, ...(timestamps ? { peerTs: 1_000 } : {}) },
+  );
   // As the stack would have it: a good cookie has come, or Fast Open is tried.
   if (h.state === "LISTEN") h.tcb.fastOpen.accepted = chance(random, 0.5);
   if (h.state === "SYN-SENT") h.tcb.fastOpen.trying = chance(random, 0.5);
@@ -190,8 +198,11 @@ function segment(random: Random, h: Harness): Stimulus {
   const fastOpen = chance(random, 0.05);
   if (fastOpen) options.push({ kind: "fast-open", cookie: new Uint8Array(pick(random, [0, 4, 8, 16])) });
   if (h.state === "LISTEN") return { flags: "S", seq: random.u32(), options, data: pick(random, [0, 0, 10, 500]) };
+  const counters = Array.from({ length: randomBelow(random, 4) }, () => random.u32() & 0xff_ffff);
+  const counted = !fastOpen && chance(random, 0.3);
+  if (counted) options.push({ kind: chance(random, 0.5) ? "accecn0" : "accecn1", counters });
   // There is no room for both.
-  if (!fastOpen && chance(random, 0.5)) options.push({ kind: "sack", blocks: sackBlocks(random, h) });
+  if (!fastOpen && !counted && chance(random, 0.5)) options.push({ kind: "sack", blocks: sackBlocks(random, h) });
   const near = [0, 0, 0, 0, 0, 1, -1, 2, 10, 500, 1_000, 3_999, -1_000, randomBelow(random, 70_000), random.u32()];
   const out = h.sndMax - h.sndUna;
   const ack = pick(random, [
@@ -207,7 +218,8 @@ function segment(random: Random, h: Harness): Stimulus {
     random.u32(),
   ]);
   return {
-    flags: pick(random, FLAGS),
+    flags: pick(random, FLAGS) + pick(random, ACE),
+    ecn: randomBelow(random, 4),
     seq: (h.rcvNxt + pick(random, near)) >>> 0,
     ack: (h.sndUna + ack) >>> 0,
     wnd: pick(random, [0, 1, 100, 1_000, 10_000, 10_000, 10_000, 65_535]),
@@ -220,6 +232,7 @@ function segment(random: Random, h: Harness): Stimulus {
   };
 }
 
+const ACE = ["", "", "", "E", "W", "EW", "e", "Ee", "We", "EWe"];
 const FLAGS = [..."........", "P.", "P.", "F.", "FP.", "S.", "S", "R", "R.", "U.", "", "SF.", "FU.", "E.", "W.", "EW."];
 
 /** What a receiver might tell of, and what it never should: halves of segments, D-SACKs, reversed and overlapping blocks. */
