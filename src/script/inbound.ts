@@ -38,7 +38,7 @@ export function udpPacket(udp: UdpEvent, ports: Ports, settings: Settings): Uint
   const source = udp.ports?.source || ports.remote;
   const destination = udp.ports?.destination || ports.local;
   const payload = udpDatagram(source, destination, udp.length, local, remote);
-  return craft({ ip: { ...ipHeader(udp.ip, settings), family, protocol: PROTOCOL_UDP }, payload }).bytes;
+  return craft({ ip: { ...ipHeader(udp.ip, settings), ...carrying(family, PROTOCOL_UDP) }, payload }).bytes;
 }
 
 /** Throws UnsupportedError for types and codes that are not known. */
@@ -48,8 +48,7 @@ export function icmpPacket(icmp: IcmpEvent, flow: Flow, ports: Ports, settings: 
   const code = type === undefined ? undefined : icmpCode(family, type, icmp.code);
   if (type === undefined || code === undefined) throw new UnsupportedError(`ICMP ${icmp.type} ${icmp.code}`.trim());
   const { quoted } = icmp;
-  const protocol = family === 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6;
-  const ip = { ...ipHeader(icmp.ip, settings), family, protocol };
+  const ip = { ...ipHeader(icmp.ip, settings), ...carrying(family, family === 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6) };
   if (quoted.protocol === "raw") {
     const message = {
       family,
@@ -65,7 +64,7 @@ export function icmpPacket(icmp: IcmpEvent, flow: Flow, ports: Ports, settings: 
   const { bytes } =
     quoted.protocol === "udp"
       ? craft({
-          ip: { ...about, protocol: PROTOCOL_UDP },
+          ip: { ...about, ...carrying(family, PROTOCOL_UDP) },
           payload: udpDatagram(ports.local, ports.remote, quoted.length, local, remote),
         })
       : craft({
@@ -89,6 +88,11 @@ function ipHeader(marks: IpMarks, { local, remote, family }: Settings): NonNulla
   const ends = { source: remote, destination: local };
   if (family === 6) return { family: 6, ...ends, trafficClass: tos, hopLimit: marks.ttl ?? 64, flowLabel: marks.flowLabel ?? 0 };
   return { family: 4, ...ends, tos, ttl: marks.ttl ?? 64 };
+}
+
+/** What says in the IP header what comes behind it. */
+function carrying(family: 4 | 6, protocol: number): { family: 4; protocol: number } | { family: 6; nextHeader: number } {
+  return family === 4 ? { family, protocol } : { family, nextHeader: protocol };
 }
 
 /** A UDP header with zeros behind it (RFC 768). */

@@ -376,7 +376,7 @@ export class StackSocket {
       case "SO_ACCEPTCONN":
         return this.#listener === undefined ? 0 : 1;
       case "SO_ERROR":
-        return this.#takeError() || this.#takeSoftError();
+        return this.#takeError() || (this.#isBsd ? "" : this.#takeSoftError());
       case "SO_LINGER":
         return this.#options.linger;
       case "TCP_CONGESTION":

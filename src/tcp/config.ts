@@ -25,6 +25,8 @@ export interface ConnectionConfig {
   readonly wholeSegmentBuffer: boolean;
   /** When the window is told and what of it, see `window.ts`: as Linux does, or as the descendants of 4.4BSD. */
   readonly windowRule: WindowRule;
+  /** An ICMP error that says that nobody is there ends SYN-SENT where `arrivalRules` are "bsd" (FreeBSD: net.inet.tcp.icmp_may_rst). */
+  readonly icmpEndsSynSent: boolean;
   /** Order and padding of the options of SYN and SYN-ACK: Linux's, or that of FreeBSD (tcp_addoptions); "none" sends not even an MSS. */
   readonly optionLayout: "linux" | "bsd" | "none";
   /** Offer and accept window scaling (RFC 7323 §2). */
@@ -196,6 +198,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   wholeSegmentBuffer: false,
   windowRule: "linux",
   optionLayout: "linux",
+  icmpEndsSynSent: true,
   windowScaling: true,
   corkUs: 200 * MILLISECOND,
   timestamps: true,

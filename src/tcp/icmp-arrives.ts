@@ -22,6 +22,7 @@ export function icmpArrives(tcb: Tcb, error: IcmpError, now: Micros): string {
   if (error.kind === "source-quench") return "ICMP source quench dropped";
   if (error.kind === "packet-too-big") return packetTooBig(tcb, error, now);
   if (tcb.linux !== undefined) return linuxIcmp(tcb, error, now);
+  if (tcb.config.arrivalRules === "bsd") return bsdIcmp(tcb, error, now);
   const failure = FAILURES[error.kind];
   if (failure === undefined) return "ICMP error noted";
   tcb.softError = failure;
@@ -50,6 +51,46 @@ function linuxIcmp(tcb: Tcb, error: IcmpError, now: Micros): string {
   if (tcb.linux !== undefined) tcb.linux.hasErrorQueued = true;
   fail(tcb, failure, `ICMP ${error.kind}`, now);
   return "ICMP error ends the attempt to connect";
+}
+
+/**
+ * As FreeBSD has it (tcp_ctlinput, icmp_errmap, tcp_notify): what says that nobody is there ends SYN-SENT, all else only a connection
+ * that is not open after the fourth repetition, and when it is not the first error.
+ */
+function bsdIcmp(tcb: Tcb, error: IcmpError, now: Micros): string {
+  const failure = bsdFailure(error);
+  if (failure === undefined) return "ICMP error dropped";
+  const ends = failure === "ECONNREFUSED" || error.kind === "time-exceeded";
+  if (ends && tcb.config.icmpEndsSynSent) {
+    if (tcb.state !== "SYN-SENT") return "ICMP error dropped: the peer has answered";
+    fail(tcb, failure, `ICMP ${error.kind}`, now);
+    return "ICMP error ends the attempt to connect";
+  }
+  if (tcb.state === "SYN-RECEIVED" && tcb.passive) return "ICMP error noted";
+  if (tcb.state === "ESTABLISHED" && failure === "EHOSTUNREACH") return "ICMP error dropped: the connection is open";
+  const isOpening = tcb.state === "SYN-SENT" || tcb.state === "SYN-RECEIVED";
+  if (isOpening && tcb.backoffs > BSD_PATIENCE && tcb.softError !== undefined) {
+    fail(tcb, failure, `ICMP ${error.kind}`, now);
+    return "ICMP error ends the attempt to connect, for it is not the first";
+  }
+  tcb.softError = failure;
+  tcb.events |= EVENT_TROUBLE;
+  return "ICMP error noted as soft (MUST-56)";
+}
+
+const BSD_PATIENCE = 3;
+
+function bsdFailure(error: IcmpError): Failure | undefined {
+  const { family, code, kind } = error;
+  if (kind === "time-exceeded") return code === 0 ? "EHOSTUNREACH" : undefined;
+  if (kind === "parameter-problem")
+    return family === 6 && code === 1 ? "ECONNREFUSED" : code < 2 || family === 6 ? "ENOPROTOOPT" : undefined;
+  if (!isUnreachable(error)) return undefined;
+  if (family === 4) return [2, 3, 9, 10, 13].includes(code) ? "ECONNREFUSED" : code < 16 ? "EHOSTUNREACH" : undefined;
+  // icmp6_errmap.
+  if (code === 1 || code === 4) return "ECONNREFUSED";
+  if (code === 2) return "ENOPROTOOPT";
+  return code < 4 ? "EHOSTUNREACH" : undefined;
 }
 
 function isUnreachable({ family, type }: IcmpError): boolean {

@@ -120,15 +120,17 @@ export function packetTooBig(tcb: Tcb, error: IcmpError, now: Micros): string {
     return mtuProbeTooBig(tcb, told, now);
   }
   const mtu = Math.max(told, floor);
+  const { arrivalRules } = tcb.config;
   if (mtu >= Math.min(pathMtu.bytes, tcb.config.mtuBytes) && (told >= floor || pathMtu.mayFragment)) {
     return "packet too big: known already";
   }
   // RFC 5927 §7.2: larger ones have arrived before. Either the route has changed or somebody wants us slow: a time-out will tell.
-  if (mtu - headerBytes(tcb) - (tcb.ts.enabled ? 12 : 0) < pathMtu.largestDelivered) {
+  // Note: FreeBSD does not ask for it.
+  if (arrivalRules !== "bsd" && mtu - headerBytes(tcb) - (tcb.ts.enabled ? 12 : 0) < pathMtu.largestDelivered) {
     pathMtu.pending = told;
     return "packet too big: larger ones have arrived, waits for a time-out";
   }
-  lower(tcb, told, now + RAISE_AFTER, false);
+  lower(tcb, arrivalRules === "bsd" ? mtu : told, now + RAISE_AFTER, false);
   cutAnew(tcb, now);
   return "packet too big: path MTU lowered, what was lost is cut anew";
 }
@@ -230,6 +232,8 @@ const LEAST_IPV4_LINK = 68;
  * have every host take that much. Note: Linux does the same in IPv4 with 552 (net.ipv4.route.min_pmtu).
  */
 function leastMtu(tcb: Tcb): number {
+  // Note: FreeBSD goes down to net.inet.tcp.minmss (tcp_next_pmtu).
+  if (tcb.local.family === 4 && tcb.config.arrivalRules === "bsd") return tcb.config.leastPeerMss + headerBytes(tcb);
   return tcb.local.family === 4 ? 576 : 1280;
 }
 
