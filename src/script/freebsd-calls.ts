@@ -2,20 +2,25 @@
  * System calls as scripts for FreeBSD write them: its numbers, names and answers in front of `calls.ts`, which has Linux's.
  * Source: FreeBSD's sys/socket.h, netinet/tcp.h, sys/fcntl.h, sys/errno.h, kern/uipc_socket.c and netinet/tcp_usrreq.c.
  */
+import type { ConnectionConfig } from "../tcp/config.js";
 import type { CallEvent, Expression } from "./ast.js";
 import { ScriptFailure, UnsupportedError } from "./errors.js";
 import type { CallResult, PendingCall, ScriptCalls } from "./host.js";
+import { stackOf } from "./sysctl-freebsd.js";
 import { argument, fieldOf, itemsOf, numberOf, optionalNumber } from "./values.js";
 
 export class FreeBsdCalls implements ScriptCalls {
   readonly #calls: ScriptCalls;
+  readonly #configure: (changes: Partial<ConnectionConfig>) => void;
   /** Descriptors that do not block: what they accept does not either. */
   readonly #nonBlocking = new Set<number>();
   /** Descriptors that have connected, or were accepted. */
   readonly #connected = new Set<number>();
 
-  constructor(calls: ScriptCalls) {
+  /** `configure` takes what is to hold for the connections that begin from now on. */
+  constructor(calls: ScriptCalls, configure: (changes: Partial<ConnectionConfig>) => void) {
     this.#calls = calls;
+    this.#configure = configure;
   }
 
   info(): Readonly<Record<string, number>> | undefined {
@@ -117,13 +122,44 @@ export class FreeBsdCalls implements ScriptCalls {
     const { args } = call;
     const name = optionOfFreeBsd(args[1], argument(args, 2));
     if (IGNORED.has(name)) return () => ({ value: 0, errno: "" });
-    if (name === "TCP_FUNCTION_BLK") return functionBlock(argument(args, 3));
+    if (name === "TCP_FUNCTION_BLK") return this.#chooseStack(argument(args, 3), fd);
+    if (name === "SO_RCVBUF" || name === "SO_SNDBUF") {
+      const value = numberOf(argument(args, 3));
+      if (value < 1) return () => ({ value: -1, errno: "EINVAL" });
+      if (value > LARGEST_BUFFER) return () => ({ value: -1, errno: "ENOBUFS" });
+      // Linux has no buffers as small.
+      if (value < LINUX_LEAST_BUFFER && !this.#connected.has(fd)) return this.#setSmallBuffer(name, value);
+    }
+    if (name === "TCP_CONGESTION") return renamed(this.#calls.begin(call), "ENOENT", "ESRCH");
     // It counts for the present segments alone: what a handshake brings takes its place.
     if (name === "TCP_MAXSEG" && !this.#connected.has(fd)) {
       const value = numberOf(argument(args, 3));
       return () => (value < LEAST_MAXSEG || value > DEFAULT_MAXSEG ? { value: -1, errno: "EINVAL" } : { value: 0, errno: "" });
     }
     return this.#calls.begin({ ...call, args: args.with(2, { kind: "name", name }) });
+  }
+
+  #setSmallBuffer(name: "SO_RCVBUF" | "SO_SNDBUF", bytes: number): PendingCall {
+    return () => {
+      this.#configure(
+        name === "SO_RCVBUF" ? { receiveBufferBytes: bytes, receiveBufferMaxBytes: 0 } : { sendBufferBytes: bytes },
+      );
+      return { value: 0, errno: "" };
+    };
+  }
+
+  /** Scripts choose it for a socket that is new: it holds for what that opens. Throws UnsupportedError for one that we do not have. */
+  #chooseStack(value: Expression, fd: number): PendingCall {
+    const [item] = itemsOf(value);
+    const field = item === undefined ? undefined : fieldOf(item, "function_set_name")?.value;
+    const name = field?.kind === "text" ? field.value : "";
+    const isKnown = /^(?:default|freebsd|rack|bbr)$/.test(name);
+    const changes = isKnown ? stackOf(name === "default" ? "freebsd" : name) : {};
+    return () => {
+      if (!isKnown) return { value: -1, errno: "ENOENT" };
+      if (!this.#connected.has(fd)) this.#configure(changes);
+      return { value: 0, errno: "" };
+    };
   }
 
   #checkOption(call: CallEvent, fd: number): PendingCall {
@@ -156,6 +192,10 @@ const F_SETFL = 4;
 const DEFAULT_MAXSEG = 536;
 const LEAST_MAXSEG = 216 - 40;
 
+const LINUX_LEAST_BUFFER = 2_304;
+/** As much of kern.ipc.maxsockbuf as clusters with their mbufs can hold (sb_max_adj). */
+const LARGEST_BUFFER = Math.floor((2_097_152 * 2048) / (256 + 2048));
+
 /** Does something with the result of a call when there is one. */
 function followed(call: PendingCall, then: (result: CallResult) => void): PendingCall {
   return () => {
@@ -165,17 +205,15 @@ function followed(call: PendingCall, then: (result: CallResult) => void): Pendin
   };
 }
 
-function descriptorOf(expression: Expression | undefined): number {
-  return expression?.kind === "number" ? expression.value : -1;
+function renamed(call: PendingCall, from: string, to: string): PendingCall {
+  return () => {
+    const result = call();
+    return result?.errno === from ? { ...result, errno: to } : result;
+  };
 }
 
-/** The TCP stacks of FreeBSD: what we have is the one of that name. */
-function functionBlock(value: Expression): PendingCall {
-  const [item] = itemsOf(value);
-  const field = item === undefined ? undefined : fieldOf(item, "function_set_name")?.value;
-  const name = field?.kind === "text" ? field.value : "";
-  if (/^(?:rack|bbr)/.test(name)) throw new UnsupportedError(`the TCP stack ${name}`);
-  return () => (/^(?:freebsd|default)$/.test(name) ? { value: 0, errno: "" } : { value: -1, errno: "ENOENT" });
+function descriptorOf(expression: Expression | undefined): number {
+  return expression?.kind === "number" ? expression.value : -1;
 }
 
 function errnoOf(wanted: Expression): Expression {

@@ -57,6 +57,7 @@ const TCP: Readonly<Record<string, Reader>> = {
     if (policy === undefined) throw new UnsupportedError(`sysctl net.inet.tcp.ecn.enable=${value}`);
     return { ecn: policy };
   },
+  "ecn.maxretries": (value) => ({ ecnSynRepeats: Number(value) }),
   msl: (value) => ({ mslUs: ms(value) }),
   keepinit: (value) => ({ synTimeoutUs: ms(value) }),
   keepidle: (value) => ({ keepAliveIdleUs: ms(value) }),
@@ -127,7 +128,7 @@ function initialWindow(segments: number): Partial<ConnectionConfig> {
 }
 
 /** The TCP stacks of FreeBSD by name: "rack" differs for us in how losses are found (RFC 8985). */
-function stackOf(name: string): Partial<ConnectionConfig> {
+export function stackOf(name: string): Partial<ConnectionConfig> {
   if (name === "freebsd") return { rack: false, tailLossProbe: false };
   if (name === "rack") return { rack: true, tailLossProbe: true };
   throw new UnsupportedError(`the TCP stack ${name}`);

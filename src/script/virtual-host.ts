@@ -53,7 +53,7 @@ export function openVirtualHost({ settings, options, commands, random, start, wa
   const calls = new Calls(world, settings, watcher);
   return {
     world,
-    calls: profile === "freebsd" ? new FreeBsdCalls(calls) : calls,
+    calls: profile === "freebsd" ? new FreeBsdCalls(calls, (changes) => Object.assign(connection, changes)) : calls,
     configure(command) {
       if (Object.keys(apply(command)).length > 0)
         throw new UnsupportedError("a sysctl of the whole stack in the middle of a script");

@@ -176,6 +176,8 @@ export interface ConnectionConfig {
   readonly ecn: EcnPolicy;
   /** A SYN that gets no answer is repeated without ECN, and a codepoint that was overwritten on the way ends it (Linux: net.ipv4.tcp_ecn_fallback). */
   readonly ecnFallback: boolean;
+  /** Repetitions of a SYN that still ask for classic ECN (FreeBSD: net.inet.tcp.ecn.maxretries). */
+  readonly ecnSynRepeats: number;
   /** When the option of accurate ECN is sent. */
   readonly accurateEcnOption: AccurateEcnOption;
   /** How often a round trip at the least; 0 not for its own sake (Linux: net.ipv4.tcp_ecn_option_beacon). */
@@ -290,6 +292,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   ecn: "accept",
   // Note: Linux does the same (net.ipv4.tcp_ecn_fallback, tcp_ecn_option, tcp_ecn_option_beacon).
   ecnFallback: true,
+  ecnSynRepeats: 0,
   accurateEcnOption: "full",
   accurateEcnBeacon: 3,
   deferAcceptUs: 0,

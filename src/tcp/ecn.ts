@@ -70,7 +70,7 @@ export function synEcnFlags(tcb: Tcb, repeated: boolean): number {
   const { ecn, config } = tcb;
   const accurate = config.ecn === "accurate";
   if (!accurate && config.ecn !== "on" && config.ecn !== "accurate-on") return 0;
-  if (repeated && config.ecnFallback && (!accurate || tcb.backoffs > 1)) return 0;
+  if (repeated && config.ecnFallback && tcb.backoffs > Math.max(Number(accurate), config.ecnSynRepeats)) return 0;
   ecn.offered = true;
   ecn.offeredAccurate = accurate;
   return accurate ? AE | CWR | ECE : CWR | ECE;

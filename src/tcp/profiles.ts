@@ -173,6 +173,7 @@ export const PROFILES = {
     // net.inet.tcp.ecn.enable 2; of accurate ECN it sends no option.
     ecn: "accept",
     ecnFallback: true,
+    ecnSynRepeats: 1,
     accurateEcnOption: "off",
     accurateEcnBeacon: 0,
   },

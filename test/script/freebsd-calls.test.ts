@@ -130,7 +130,49 @@ describe("system calls of FreeBSD", () => {
       judge(`${SOCKET}+0 setsockopt(3, IPPROTO_TCP, TCP_FUNCTION_BLK, {function_set_name="${name}", pcbcnt=0}, 36) = ${result}`);
     expect(set("freebsd", "0")).toBe("pass");
     expect(set("none", "-1 ENOENT")).toBe("pass");
-    expect(set("rack", "0")).toBe("unsupported 2: the TCP stack rack");
+    expect(set("default", "0")).toBe("pass");
+    expect(set("rack", "0")).toBe("pass");
+    expect(set("bbr", "0")).toBe("unsupported 2: the TCP stack bbr");
+  });
+
+  it("with the stack rack a lost tail is probed for, with FreeBSD's own it is not", () => {
+    const script = (name: string, repeated: string): string => `${SOCKET}+0 bind(3, ..., ...) = 0
++0 setsockopt(3, IPPROTO_TCP, TCP_FUNCTION_BLK, {function_set_name="${name}", pcbcnt=0}, 36) = 0
++0 listen(3, 1) = 0
++0 < S 0:0(0) win 65535 <mss 1000,sackOK,eol,eol>
++0 > S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,eol,eol>
++.02 < . 1:1(0) ack 1 win 65535
++0 accept(3, ..., ...) = 4
++0 write(4, ..., 2000) = 2000
++0 > . 1:1001(1000) ack 1
++0 > P. 1001:2001(1000) ack 1
+* > ${repeated} ack 1`;
+    expect(judge(script("freebsd", ". 1:1001(1000)"))).toBe("pass");
+    expect(judge(script("rack", "P. 1001:2001(1000)"))).toBe("pass");
+  });
+
+  it("buffers may be small, but not larger than kern.ipc.maxsockbuf allows; TCP_CONGESTION of a name that is not known is ESRCH", () => {
+    const set = (bytes: number, result: string): string =>
+      `${SOCKET}+0 setsockopt(3, SOL_SOCKET, SO_RCVBUF, [${bytes}], 4) = ${result}\n`;
+    expect(judge(set(2_000_000, "-1 ENOBUFS"))).toBe("pass");
+    expect(judge(set(0, "-1 EINVAL"))).toBe("pass");
+    const syn =
+      "+0...0.5 connect(3, ..., ...) = 0\n+0 > S 0:0(0) win 1000 <...>\n+.5 < S. 0:0(0) ack 1 win 9\n+0 > . 1:1(0) ack 1";
+    expect(judge(`${set(1000, "0")}${syn}`)).toBe("pass");
+    expect(judge(`${SOCKET}+0 setsockopt(3, IPPROTO_TCP, TCP_CONGESTION, "none", 4) = -1 ESRCH`)).toBe("pass");
+    expect(judge(`${SOCKET}+0 setsockopt(3, IPPROTO_TCP, TCP_CONGESTION, "newreno", 8) = 0`)).toBe("pass");
+  });
+
+  it("a SYN asks for ECN once more when it is repeated, and not after that", () => {
+    const script = (command: string, second: string): string => `0 \`${command}\`\n+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0 connect(3, ..., ...) = -1 EINPROGRESS
++0 > SEW 0:0(0) win 65535 <...>
++1 > ${second} 0:0(0) win 65535 <...>
++2 > S 0:0(0) win 65535 <...>`;
+    expect(judge(script("sysctl -w net.inet.tcp.ecn.enable=1", "SEW"))).toBe("pass");
+    expect(judge(script("sysctl -w net.inet.tcp.ecn.enable=1 net.inet.tcp.ecn.maxretries=0", "S"))).toBe("pass");
+    expect(judge(script("sysctl -w net.inet.tcp.ecn.enable=3", "SEWA").replace("SEW 0", "SEWA 0"))).toBe("pass");
   });
 
   it("TCP_NOOPT: no options in a SYN, nor in a SYN-ACK", () => {
