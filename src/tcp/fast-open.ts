@@ -82,7 +82,9 @@ const FAST_OPEN_EXPERIMENT = 0xf989;
 export function synPayload(tcb: Tcb, room: number): number {
   const { fastOpen, local } = tcb;
   if (!fastOpen.dataOnSyn) return 0;
-  const mss = fastOpen.mss > 0 ? fastOpen.mss : local.family === 4 ? 536 : 1220;
+  // Note: Linux takes what the link allows where the server has told nothing.
+  const unknown = tcb.linux !== undefined ? room : local.family === 4 ? 536 : 1220;
+  const mss = fastOpen.mss > 0 ? fastOpen.mss : unknown;
   return Math.max(0, Math.min(tcb.sendQueue.length, Math.min(mss, room) - SYN_OPTION_BYTES));
 }
 

@@ -32,7 +32,7 @@ export const TCP_STATE_NUMBERS: Readonly<Record<State, number>> = {
 export const TCP_CA_STATES = { Open: 0, Disorder: 1, CWR: 2, Recovery: 3, Loss: 4 } as const;
 
 /** Bits of `tcpi_options`. */
-export const TCPI_OPTIONS = { TIMESTAMPS: 1, SACK: 2, WSCALE: 4, ECN: 8, ECN_SEEN: 16, SYN_DATA: 32 } as const;
+export const TCPI_OPTIONS = { TIMESTAMPS: 1, SACK: 2, WSCALE: 4, ECN: 8, ECN_SEEN: 16, SYN_DATA: 32, TFO_CHILD: 128 } as const;
 
 /** See the top of the file. Times in µs and amounts in bytes unless a field says otherwise. */
 export interface TcpInfo {
@@ -265,7 +265,8 @@ function optionBits(tcb: Tcb): number {
     (tcb.scaling ? TCPI_OPTIONS.WSCALE : 0) |
     (tcb.ecn.enabled ? TCPI_OPTIONS.ECN : 0) |
     (tcb.ecn.seen ? TCPI_OPTIONS.ECN_SEEN : 0) |
-    (tcb.fastOpen.synDataAcked ? TCPI_OPTIONS.SYN_DATA : 0)
+    (tcb.fastOpen.synDataAcked ? TCPI_OPTIONS.SYN_DATA : 0) |
+    (tcb.fastOpen.accepted ? TCPI_OPTIONS.TFO_CHILD : 0)
   );
 }
 

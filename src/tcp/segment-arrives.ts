@@ -68,6 +68,11 @@ function fastOpenText(tcb: Tcb, seg: Segment, now: Micros): string {
   rcv.adv = seqAdd(rcv.nxt, Math.min(tcb.receiveSpace, seg.payloadLength));
   tcb.linux?.established(tcb, now);
   processText(tcb, seg, now);
+  // Note: Linux opens the whole window behind what the SYN brought.
+  if (tcb.linux !== undefined) {
+    tcb.linux.windowAt = rcv.nxt;
+    rcv.adv = seqAdd(rcv.nxt, tcb.linux.window);
+  }
   tcb.fastOpen.synDataAcked = rcv.nxt !== seqAdd(tcb.irs, 1);
   return "SYN with a good Fast Open cookie: its data goes to the user at once";
 }
@@ -94,6 +99,7 @@ function synSent(tcb: Tcb, seg: Segment, now: Micros): string {
   // Fourth, check the SYN bit. Fifth, if neither SYN nor RST is set, drop.
   if ((seg.flags & SYN) === 0) return drop(tcb, "dropped: no SYN in SYN-SENT", now);
   takeSyn(tcb, seg, now);
+  const { trying } = tcb.fastOpen;
   takeSynAck(tcb, seg);
   if (!hasAck) {
     // Simultaneous open: our SYN goes out again, with the ACK (MUST-10).
@@ -109,8 +115,13 @@ function synSent(tcb: Tcb, seg: Segment, now: Micros): string {
     return "SYN,ACK: connected, the ACK goes with the first data";
   }
   askForAck(tcb, "third segment: both directions work");
-  // Note: Linux lets the peer repeat them.
-  if (tcb.linux !== undefined) return "SYN,ACK: connected";
+  // Note: Linux lets the peer repeat them, unless Fast Open was tried.
+  if (tcb.linux !== undefined) {
+    if (!trying) return "SYN,ACK: connected";
+    seg.flags &= ~SYN;
+    seg.seq = seqAdd(seg.seq, 1);
+    seg.len--;
+  }
   // Text and FIN may ride on the SYN-ACK: on with the sixth step.
   return textSteps(tcb, seg, now, "SYN,ACK: connected");
 }

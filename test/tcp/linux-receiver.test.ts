@@ -139,6 +139,16 @@ describe.each(WORLDS)("receiver as in Linux, $name", (world) => {
     expect(other.state).toBe("TIME-WAIT");
   });
 
+  test("data on a SYN-ACK is left to be sent again, unless Fast Open was tried", () => {
+    for (const trying of [false, true]) {
+      const h = reach("SYN-SENT", world, LINUX);
+      h.tcb.fastOpen.trying = trying;
+      const acks = texts(h.rcv({ flags: "S.", seq: 0, data: 100, options: [{ kind: "mss", mss: 1_000 }] }));
+      expect(acks).toEqual([trying ? ". 1+0 ack 101" : ". 1+0 ack 1"]);
+      expect(h.conn.readableBytes).toBe(trying ? 100 : 0);
+    }
+  });
+
   test("a SYN that is repeated is answered once in half a second", () => {
     const h = reach("SYN-RECEIVED", world, LINUX, { origin: "passive" });
     expect(h.rcv({ flags: "S", seq: 0 }).map((packet) => packet.flags)).toEqual(["S."]);
