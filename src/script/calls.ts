@@ -58,6 +58,15 @@ export class Calls implements ScriptCalls {
     return this.#current?.info(this.#world.now) as Readonly<Record<string, number>> | undefined;
   }
 
+  get now(): number {
+    return this.#world.now;
+  }
+
+  /** The socket that a call last spoke of. */
+  get current(): StackSocket | undefined {
+    return this.#current;
+  }
+
   localPort(): number | undefined {
     return this.#current?.getsockname().port;
   }

@@ -1,4 +1,5 @@
 /** Numbers behind the names of system calls and of assertions, as Linux has them. */
+
 import { TCP_CA_STATES, TCP_STATE_NUMBERS, TCPI_OPTIONS } from "../tcp/info.js";
 
 export const CONSTANTS: Readonly<Record<string, number>> = {
@@ -138,8 +139,25 @@ const LINUX_STATES = {
   "LAST-ACK": "LAST_ACK",
 };
 
+/** `tcpi_state` by the names of packetdrill's FreeBSD port, with Linux's numbers. */
+const TCPI_STATES = {
+  TCPI_CLOSED: 7,
+  TCPI_LISTEN: 10,
+  TCPI_SYN_SENT: 2,
+  TCPI_SYN_RECEIVED: 3,
+  TCPI_ESTABLISHED: 1,
+  TCPI_CLOSE_WAIT: 8,
+  TCPI_FIN_WAIT_1: 4,
+  TCPI_CLOSING: 11,
+  TCPI_LAST_ACK: 9,
+  TCPI_FIN_WAIT_2: 5,
+  TCPI_TIME_WAIT: 6,
+  TCPI_NEW_SYN_RECV: 12,
+} as const;
+
 /** What code may name beside `tcpi_*`. */
 export const CODE_CONSTANTS: Readonly<Record<string, number>> = {
+  ...TCPI_STATES,
   ...Object.fromEntries(Object.entries(TCP_CA_STATES).map(([name, value]) => [`TCP_CA_${name}`, value])),
   ...Object.fromEntries(Object.entries(TCPI_OPTIONS).map(([name, value]) => [`TCPI_OPT_${name}`, value])),
   ...Object.fromEntries(

@@ -4,13 +4,16 @@
  */
 import type { ConnectionConfig } from "../tcp/config.js";
 import type { CallEvent, Expression } from "./ast.js";
+import type { Calls } from "./calls.js";
+import { CODE_CONSTANTS } from "./constants.js";
 import { ScriptFailure, UnsupportedError } from "./errors.js";
+import { freeBsdInfo, freeBsdInfoWithout } from "./freebsd-info.js";
 import type { CallResult, PendingCall, ScriptCalls } from "./host.js";
 import { stackOf } from "./sysctl-freebsd.js";
 import { argument, fieldOf, itemsOf, numberOf, optionalNumber } from "./values.js";
 
 export class FreeBsdCalls implements ScriptCalls {
-  readonly #calls: ScriptCalls;
+  readonly #calls: Calls;
   readonly #configure: (changes: Partial<ConnectionConfig>) => void;
   /** Descriptors that do not block: what they accept does not either. */
   readonly #nonBlocking = new Set<number>();
@@ -18,13 +21,18 @@ export class FreeBsdCalls implements ScriptCalls {
   readonly #connected = new Set<number>();
 
   /** `configure` takes what is to hold for the connections that begin from now on. */
-  constructor(calls: ScriptCalls, configure: (changes: Partial<ConnectionConfig>) => void) {
+  constructor(calls: Calls, configure: (changes: Partial<ConnectionConfig>) => void) {
     this.#calls = calls;
     this.#configure = configure;
   }
 
   info(): Readonly<Record<string, number>> | undefined {
-    return this.#calls.info();
+    const info = this.#calls.info();
+    const connection = this.#calls.current?.connection;
+    if (info === undefined) return undefined;
+    return connection === undefined
+      ? freeBsdInfoWithout(info["tcpi_state"] === CODE_CONSTANTS["TCPI_LISTEN"])
+      : freeBsdInfo(connection, this.#calls.now);
   }
 
   localPort(): number | undefined {

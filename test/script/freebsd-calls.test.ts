@@ -201,6 +201,32 @@ describe("system calls of FreeBSD", () => {
     expect(judge(`${held}+1 close(4) = 0\n+0 > FP. 1461:2001(540) ack 1`)).toBe("pass");
   });
 
+  it("code has FreeBSD's tcp_info, and the numbers of its states", () => {
+    const syn = "+0 < S 0:0(0) win 65535 <mss 1460,nop,wscale 6,sackOK,TS val 1 ecr 0>\n+0 > S. 0:0(0) ack 1 <...>\n";
+    const script = `${LISTENING}+0 %{ assert tcpi_state == TCPI_LISTEN and tcpi_state == 1 }%
+${syn}+.05 < . 1:1(0) ack 1 win 1024 <nop,nop,TS val 2 ecr 1>
++0 accept(3, ..., ...) = 4
++0 %{
+assert tcpi_state == TCPI_ESTABLISHED and tcpi_state == 4
+assert tcpi_options == TCPI_OPT_TIMESTAMPS|TCPI_OPT_SACK|TCPI_OPT_WSCALE, tcpi_options
+assert tcpi_snd_cwnd == 14480 and tcpi_snd_ssthresh == 1073725440, tcpi_snd_cwnd
+assert tcpi_snd_mss == 1460 and tcpi_rcv_mss == 1460
+assert tcpi_snd_wnd == 65536 and tcpi_rcv_space == 65700, tcpi_rcv_space
+}%
++0 close(3) = 0
++0 shutdown(4, SHUT_WR) = 0
++0 > F. 1:1(0) ack 1 <...>
++0 %{ assert tcpi_state == TCPI_FIN_WAIT_1 and tcpi_state == 6 }%
++.05 < F. 1:1(0) ack 2 win 1024 <nop,nop,TS val 3 ecr 1>
++0 > . 2:2(0) ack 2 <...>
++0 %{ assert tcpi_state == TCPI_TIME_WAIT and tcpi_state == 10 }%`;
+    expect(judge(script)).toBe("pass");
+    expect(judge(`${SOCKET}+0 %{ assert tcpi_state == TCPI_CLOSED and tcpi_state == 0 }%`)).toBe("pass");
+    expect(judge(`${SOCKET}+0 %{ assert tcpi_state == TCPI_LISTEN }%`)).toMatch(/^fail 2/);
+    const linux = told(judgeWith(`${SOCKET}+0 %{ assert tcpi_state == TCPI_CLOSED and tcpi_state == 7 }%`));
+    expect(linux).toBe("pass");
+  });
+
   it("options that change nothing are taken, unknown ones are not", () => {
     expect(judge(`${SOCKET}+0 setsockopt(3, SOL_SOCKET, SO_NOSIGPIPE, [1], 4) = 0`)).toBe("pass");
     expect(judge(`${SOCKET}+0 setsockopt(3, IPPROTO_TCP, TCP_LOGID, "name", 4) = 0`)).toBe("pass");
