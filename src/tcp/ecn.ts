@@ -171,16 +171,25 @@ export function ecnFlags(ecn: EcnVariables): number {
 
 /** Classic ECN: an acceptable segment with text came (RFC 3168 §6.1.3). CWR first: a segment that is marked itself starts the echo anew. */
 export function ecnReceived(tcb: Tcb, seg: Segment): void {
-  const { ecn } = tcb;
+  const { ecn, linux } = tcb;
   if (seg.payloadLength === 0) return;
+  // Not capable, though others were: the segment was likely sent again. Note: Linux does the same (tcp_data_ecn_check).
+  if (seg.ecn === 0 && ecn.seen) linux?.acks.enterQuick(tcb, QUICK_AFTER_ECN);
+  if (ecn.accurate !== undefined) return;
   if ((seg.flags & CWR) !== 0) ecn.echo = false;
   if (seg.ecn === 0) return;
   ecn.seen = true;
   if (seg.ecn !== CE) return;
   ecn.marksIn++;
-  if (!ecn.echo) askForAck(tcb, "a router marked the data: congestion");
+  if (!ecn.echo) {
+    if (linux === undefined) askForAck(tcb, "a router marked the data: congestion");
+    else linux.acks.enterQuick(tcb, QUICK_AFTER_ECN);
+  }
   ecn.echo = true;
 }
+
+/** ACKs that Linux sends at once for a mark. */
+const QUICK_AFTER_ECN = 2;
 
 /**
  * An ACK came; `deliveredSegments` is what it delivered. Returns whether congestion control may grow: not in answer to an echo, and

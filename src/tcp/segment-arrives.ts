@@ -225,13 +225,15 @@ function textSteps(tcb: Tcb, seg: Segment, now: Micros, note: string): string {
   if ((seg.flags & URG) !== 0) processUrgent(tcb, seg);
   const { linux } = tcb;
   const { accurate } = tcb.ecn;
-  if (tcb.ecn.enabled && accurate === undefined) ecnReceived(tcb, seg);
   if (linux !== undefined) {
     const text = linuxText(tcb, linux, seg, now);
+    // Behind the text, whose first segment begins a quick phase of its own.
+    if (tcb.ecn.enabled) ecnReceived(tcb, seg);
     const fin = processFin(tcb, now);
     linux.acks.check(tcb, now);
     return fin || text || note;
   }
+  if (tcb.ecn.enabled) ecnReceived(tcb, seg);
   if (seg.len === 0 || (seg.flags & (ACK | SYN)) === SYN) return note;
   const text = processText(tcb, seg, now);
   if (accurate !== undefined) acknowledgeChange(tcb, accurate, seg);

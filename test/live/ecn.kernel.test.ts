@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { createPeerObserver, type PeerObserver } from "../../src/kernel/peer-state.js";
 import type { TcpStream } from "../../src/net/tcp-stream.js";
+import type { EcnPolicy } from "../../src/tcp/ecn.js";
 import { TCPI_OPTIONS, tcpInfo } from "../../src/tcp/info.js";
 import { eventually, run } from "../kernel/support.js";
 import type { KernelSocket } from "./kernel-peer.js";
@@ -41,7 +42,7 @@ interface Pair {
   readonly kernel: KernelSocket;
 }
 
-async function asClient(ecn: "on" | "accept" | "off"): Promise<Pair> {
+async function asClient(ecn: EcnPolicy): Promise<Pair> {
   // Many small segments, of which some are marked.
   const live = await world.session(LOOPBACK, { trace: false, connection: { ecn, mssBytes: 8_000 } });
   const peer = world.peer(LOOPBACK);
@@ -50,7 +51,7 @@ async function asClient(ecn: "on" | "accept" | "off"): Promise<Pair> {
   return { live, stream, kernel: await peer.accept(stream) };
 }
 
-async function asServer(ecn: "on" | "accept" | "off"): Promise<Pair> {
+async function asServer(ecn: EcnPolicy): Promise<Pair> {
   const live = await world.session(LOOPBACK, { trace: false, connection: { ecn, mssBytes: 8_000 } });
   const { server, port } = live.listen();
   const coming = once(server, "connection");
@@ -139,6 +140,24 @@ describe.each([
     expect(await eventually(() => Number(/delivered_ce:(\d+)/.exec(ss(stream))?.[1] ?? 0) > 0, true)).toBe(true);
     await finish(pair);
     expect(await received.done).toBe(sha256(pattern(2, BYTES)));
+  });
+
+  it("we take accurate ECN, the kernel classic alone: classic, and a transfer with marks is whole (RFC 9768 §3.1.2)", async () => {
+    const pair = await open("accurate");
+    const { stream, kernel } = pair;
+    stream.resume();
+    const { ecn: state } = stream.connection.tcb;
+    expect([weAgreed(pair), kernelOptions(stream)?.ecn, state.accurate]).toEqual([true, true, undefined]);
+    const unmark = mark(stream.connection.tcb.remotePort);
+    try {
+      stream.write(pattern(1, BYTES));
+      await kernel.untilBytes(BYTES);
+    } finally {
+      unmark();
+    }
+    await finish(pair);
+    expect(kernel.sha256).toBe(sha256(pattern(1, BYTES)));
+    expect(state.deliveredCe).toBeGreaterThan(0);
   });
 
   it("a kernel without ECN, or we without: neither end says so", async () => {
