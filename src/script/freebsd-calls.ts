@@ -66,6 +66,8 @@ export class FreeBsdCalls implements ScriptCalls {
         return this.#calls.begin(call);
       case "fcntl":
         return this.#fcntl(call, fd);
+      case "ioctl":
+        return this.#ioctl(call, fd);
       case "recv":
       case "recvfrom":
       case "send":
@@ -124,6 +126,18 @@ export class FreeBsdCalls implements ScriptCalls {
       if (result === undefined || result.value < 0) return result;
       return { ...result, value: (result.value & ~NONBLOCK) | ((result.value & NONBLOCK) === 0 ? 0 : O_NONBLOCK) };
     };
+  }
+
+  #ioctl(call: CallEvent, fd: number): PendingCall {
+    const request = argument(call.args, 1);
+    const name = request.kind === "name" ? request.name : "";
+    if (name === "FIONBIO") {
+      const flags = optionalNumber(argument(call.args, 2)) === 0 ? 0 : O_NONBLOCK;
+      const values = [numberOf(argument(call.args, 0)), F_SETFL, flags].map((value) => ({ kind: "number", value }) as const);
+      return this.#fcntl({ ...call, name: "fcntl", args: values }, fd);
+    }
+    if (name === "FIONWRITE") return this.#calls.begin({ ...call, args: call.args.with(1, { kind: "name", name: "SIOCOUTQ" }) });
+    return this.#calls.begin(call);
   }
 
   #setOption(call: CallEvent, fd: number): PendingCall {

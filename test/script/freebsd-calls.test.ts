@@ -77,6 +77,16 @@ describe("system calls of FreeBSD", () => {
     expect(judge(`${OPEN}+0 send(4, ..., 10, MSG_EOF) = 10`)).toBe("unsupported 8: MSG_EOF");
   });
 
+  it("FIONBIO turns blocking off and on, FIONWRITE tells what is not acknowledged", () => {
+    const flags = (value: number): string => `${SOCKET}+0 ioctl(3, FIONBIO, [${value}]) = 0\n+0 fcntl(3, F_GETFL) = `;
+    expect(judge(`${flags(1)}6`)).toBe("pass");
+    expect(judge(`${flags(1)}2`)).toMatch(/^fail/);
+    expect(judge(`${flags(0)}2`)).toBe("pass");
+    const sent = `${OPEN}+0 write(4, ..., 100) = 100\n+0 > P. 1:101(100) ack 1\n+0 ioctl(4, FIONWRITE, `;
+    expect(judge(`${sent}[100]) = 0`)).toBe("pass");
+    expect(judge(`${sent}[0]) = 0`)).toMatch(/^fail/);
+  });
+
   it("what a listener accepts blocks as the listener does", () => {
     const script = (call: string, flags: number): string =>
       `${LISTENING}+0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0\n${HANDSHAKE}+0 ${call} = 4\n+0 fcntl(4, F_GETFL) = ${flags}`;
