@@ -452,6 +452,7 @@ const NUMBER_OPTIONS: ReadonlySet<string> = new Set([
     "TCP_USER_TIMEOUT",
     "TCP_LINGER2",
     "TCP_SYNCNT",
+    "TCP_WINDOW_CLAMP",
   ],
   ...[
     "TCP_NOTSENT_LOWAT",

@@ -38,6 +38,7 @@ export type NumberOption =
   | "TCP_USER_TIMEOUT"
   | "TCP_LINGER2"
   | "TCP_SYNCNT"
+  | "TCP_WINDOW_CLAMP"
   | "TCP_NOTSENT_LOWAT"
   | "TCP_DEFER_ACCEPT"
   | "TCP_FASTOPEN"
@@ -104,6 +105,8 @@ export class SocketOptions {
         return config.keepAliveCount;
       case "TCP_USER_TIMEOUT":
         return config.userTimeoutUs === NEVER ? 0 : whole(config.userTimeoutUs, MILLISECOND);
+      case "TCP_WINDOW_CLAMP":
+        return connection?.tcb.linux?.clamp ?? config.windowClampBytes;
       case "TCP_LINGER2":
         return config.finWait2Us === NEVER || config.finWait2Us === 0 ? -1 : whole(config.finWait2Us, SECOND);
       case "SO_MAX_PACING_RATE":
@@ -231,6 +234,12 @@ export class SocketOptions {
         if (tcb !== undefined) live.setNotSentLowWater(tcb, bytes);
         return;
       }
+      case "TCP_WINDOW_CLAMP":
+        // Note: Linux does the same: half the least buffer at least.
+        inRange(name, value, 1, LARGEST_BUFFER);
+        this.#change({ windowClampBytes: Math.max(value, LEAST_BUFFER / 2) });
+        tcb?.linux?.bound(value);
+        return;
       case "TCP_SYNCNT":
         inRange(name, value, 1, 127);
         this.#change({ synTimeoutUs: (2 ** (value + 1) - 1) * SECOND });

@@ -52,6 +52,8 @@ export interface ConnectionConfig {
   /** The same: how long duplicate ACKs are held back at the most, and how many of them (Linux: tcp_comp_sack_delay_ns, tcp_comp_sack_nr). */
   readonly ackCompressionUs: Micros;
   readonly compressedAcks: number;
+  /** The same: no larger window is advertised; 0 for no bound of its own (Linux: TCP_WINDOW_CLAMP). */
+  readonly windowClampBytes: number;
   /** The same: the window may be taken back (Linux: net.ipv4.tcp_shrink_window; RFC 9293 SHLD-14 says not). */
   readonly shrinksWindow: boolean;
   /** A third segment that finds the accept queue full is answered with RST, and its connection forgotten (Linux: tcp_abort_on_overflow). */
@@ -215,6 +217,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   delayedAckMaxUs: 200 * MILLISECOND,
   ackCompressionUs: MILLISECOND,
   compressedAcks: 44,
+  windowClampBytes: 0,
   shrinksWindow: false,
   resetsOverflow: false,
   timeWaitIgnoresReset: false,

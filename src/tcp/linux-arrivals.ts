@@ -99,7 +99,6 @@ export function linuxText(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: Mic
   if (seg.payloadLength > 0) {
     acks.isScheduled = true;
     linux.received(tcb, seg, now);
-    acks.received(tcb, now);
     tcb.lastDataReceivedAt = now;
   }
   takeAhead(tcb, linux, before);

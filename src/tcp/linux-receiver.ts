@@ -62,6 +62,7 @@ export class LinuxReceiver {
     this.buffer = this.isFixed ? linuxBuffer(tcb.receiveBufferBytes) : tcb.receiveBufferBytes;
     const mss = announcedMss(tcb) - (tcb.ts.enabled ? 12 : 0);
     let space = this.#inPayload(this.buffer);
+    if (config.windowClampBytes > 0) this.clamp = config.windowClampBytes;
     if (this.isFixed) this.clamp = Math.min(this.clamp, space);
     space = Math.min(space, this.clamp);
     if (space > mss) space -= space % mss;
@@ -95,6 +96,11 @@ export class LinuxReceiver {
     this.buffer = linuxBuffer(bytes);
     this.isFixed = true;
     if (tcb.state !== "CLOSED") this.#setClamp(this.#inPayload(this.buffer));
+  }
+
+  /** TCP_WINDOW_CLAMP while connected. */
+  bound(bytes: number): void {
+    this.#setClamp(bytes);
   }
 
   /** What was advertised and has not come. */
@@ -162,6 +168,7 @@ export class LinuxReceiver {
   received(tcb: Tcb, seg: Segment, now: Micros): void {
     this.#measureSize(tcb, seg);
     this.#measureByWindow(tcb, now);
+    this.acks.received(tcb, now);
     if (seg.payloadLength >= 128) this.grow(tcb, seg);
   }
 
