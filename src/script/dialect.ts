@@ -7,18 +7,23 @@ import type { CallEvent, Expression, PacketEvent, Script, ScriptEvent } from "./
 
 /**
  * The profile that a script asks for by what only FreeBSD has: its sysctls and modules, its socket options, or the order and padding in
- * which its first SYN or SYN-ACK has its options. undefined when nothing tells.
+ * which its first SYN or SYN-ACK has its options; where that order is not Linux's, also by names of states that only packetdrill's FreeBSD
+ * port has. undefined when nothing tells.
  */
 export function profileOfScript({ events }: Script): ProfileName | undefined {
   let isFirstSyn = true;
+  let hasLinuxOrder = false;
+  let namesStates = false;
   for (const { action } of events) {
     if (action.kind === "command" && FREEBSD_COMMAND.test(action.command)) return "freebsd";
     if (action.kind === "call" && namesFreeBsd(action.call)) return "freebsd";
+    if (action.kind === "code") namesStates ||= FREEBSD_STATE.test(action.code);
     if (!isFirstSyn || !isOurSyn(action)) continue;
     isFirstSyn = false;
     if (hasBsdOrder(action.packet)) return "freebsd";
+    hasLinuxOrder = action.packet.options?.some(({ kind }) => kind === "window-scale") === true;
   }
-  return undefined;
+  return namesStates && !hasLinuxOrder ? "freebsd" : undefined;
 }
 
 /**
@@ -38,6 +43,9 @@ export function textForProfile(text: string, profile?: ProfileName): { readonly 
 const CONDITIONAL = /#ifdef +(FreeBSD|Linux|OpenBSD|NetBSD|Darwin)\b([\s\S]*?)#endif/gi;
 
 const FREEBSD_COMMAND = /\b(?:net\.inet6?\.|kern\.(?:ipc|features|conftxt|timecounter|eventtimer)\b|kldload\b|kldstat\b)/;
+
+const FREEBSD_STATE =
+  /\bTCPI_(?:CLOSED|LISTEN|SYN_SENT|SYN_RECEIVED|ESTABLISHED|CLOSE_WAIT|FIN_WAIT_[12]|CLOSING|LAST_ACK|TIME_WAIT)\b/;
 
 const FREEBSD_NAME =
   /^(?:TCP_(?:FUNCTION_BLK|FUNCTION_ALIAS|LOG|LOGBUF|LOGID|LOGID_TAG|LOGID_CNT|LOGDUMP|LOGDUMPID|NOOPT|NOPUSH|KEEPINIT|REMOTE_UDP_ENCAPS_PORT|RACK_\w+|BBR_\w+|MAXUNACKTIME|IDLE_REDUCE|DATA_AFTER_CLOSE|USE_CMP_ACKS|PERF_INFO|STATS)|SO_(?:NOSIGPIPE|ACCEPTFILTER|LISTENQLIMIT|LISTENQLEN|LISTENINCQLEN|USELOOPBACK|NO_DDP|NO_OFFLOAD|USER_COOKIE|SETFIB)|MSG_(?:EOF|NBIO|NOTIFICATION)|FIONWRITE|FIONSPACE)$/;

@@ -17,6 +17,7 @@ describe("for which system a script was written", () => {
     ["a socket option", "0 setsockopt(3, IPPROTO_TCP, TCP_NOPUSH, [1], 4) = 0"],
     ["a flag inside an expression", "0 send(3, ..., 10, MSG_EOF | MSG_DONTWAIT) = 10"],
     ["the order of the options of a SYN", "0 > S 0:0(0) win 65535 <mss 1460,nop,wscale 6,sackOK,TS val 1 ecr 0>"],
+    ["the name of a state", "0 %{ assert tcpi_state == TCPI_LAST_ACK }%"],
     ["their padding", "0 > S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,eol,eol>"],
   ])("%s tells FreeBSD", (_what, text) => {
     expect(profileOf(text)).toBe("freebsd");
@@ -24,6 +25,11 @@ describe("for which system a script was written", () => {
 
   it.each([
     ["Linux's order", "0 > S 0:0(0) win 65535 <mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 6>"],
+    [
+      "Linux's order, whatever states are called",
+      "0 > S 0:0(0) <mss 1460,sackOK,TS val 1 ecr 0,nop,wscale 6>\n0 %{ assert tcpi_state == TCPI_CLOSED }%",
+    ],
+    ["names of Linux in code", "0 %{ assert tcpi_ca_state == TCP_CA_Open and tcpi_options == TCPI_OPT_SACK }%"],
     ["any options", "0 > S 0:0(0) <...>"],
     ["options that a peer has", "0 < S 0:0(0) win 65535 <mss 1460,nop,wscale 6,sackOK,TS val 1 ecr 0>"],
     ["a second SYN's", "0 > S 0:0(0) <mss 1460>\n0 > S 0:0(0) <mss 1460,nop,wscale 6,sackOK,eol,eol>"],
