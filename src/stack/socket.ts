@@ -10,7 +10,7 @@ import type { ConnectionConfig } from "../tcp/config.js";
 import { Connection } from "../tcp/connection.js";
 import { holdForMore, setCork, written } from "../tcp/cork.js";
 import { TCP_STATE_NUMBERS, type TcpInfo } from "../tcp/info.js";
-import { sendSpace } from "../tcp/send-space.js";
+import { isWritable } from "../tcp/send-space.js";
 import { IpAddress } from "../wire/address.js";
 import type { Listener } from "./listener.js";
 import {
@@ -547,8 +547,7 @@ export class StackSocket {
   /** A third of the buffer is free, or the user is owed "writable". Note: Linux does the same (sk_stream_is_writeable). */
   #writable(connection: Connection): boolean {
     const { tcb } = connection;
-    const free = sendSpace(tcb);
-    if (free > 0 && 2 * free >= tcb.sendQueue.length) return true;
+    if (isWritable(tcb)) return true;
     tcb.writeBlocked = true;
     return false;
   }

@@ -21,6 +21,7 @@ export function processAck(tcb: Tcb, seg: Segment, now: Micros): string {
     return challengeAck(tcb, "acknowledgment far too old: challenged", now);
   }
   tcb.lastAckReceivedAt = now;
+  tcb.batch.isDeferred = false;
   if (tcb.state === "TIME-WAIT") return "";
   const previousUna = snd.una;
   if (seqGt(seg.ack, previousUna)) {

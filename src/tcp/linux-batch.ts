@@ -24,6 +24,10 @@ export class SegmentBatch {
   isUnfinished = false;
   /** And so what does not fill a segment waits, until something else happens. */
   holdsNow = false;
+  /** A batch waits for the next ACK or write; that time passes is no reason to send it. */
+  isDeferred = false;
+  /** A write has filled a whole buffer of the largest size: what it fills goes at once. */
+  isFilled = false;
   /** Numbers that a segment must not reach across: ends of records (MSG_EOR), oldest first. */
   readonly records: number[] = [];
   /** Where the batch ends that is being sent again; -1 for none. */
@@ -58,11 +62,12 @@ export function batchedLength(tcb: Tcb, lx: LinuxControl, queued: number, room: 
   } else {
     if (waitsForMore(tcb, lx, length, isEnd, room, free, most, now)) {
       lx.deferredNow = true;
+      batch.isDeferred = true;
       return -1;
     }
     const needed = Math.min(length, room);
     cut = tcb.urgentOut ? full : Math.min(quota * full, needed);
-    if (cut === needed && cut % full !== 0 && (needed < length || isPartialHeld)) cut -= cut % full;
+    if (cut === needed && cut % full !== 0 && !hasFin && nagle(tcb)) cut -= cut % full;
   }
   batch.isOpen = true;
   batch.end = seqAdd(snd.nxt, cut);
@@ -134,7 +139,46 @@ export function noteWrite(tcb: Tcb, isUnfinished: boolean, endsRecord: boolean):
   batch.isUnfinished = isUnfinished;
   batch.holdsNow = isUnfinished;
   if (endsRecord) batch.records.push(tcb.dataEnd);
+  batch.isFilled = seqDiff(tcb.dataEnd, tcb.snd.nxt) >= sizeGoal(tcb);
 }
+
+/** Bytes that SEND puts in one buffer: the largest batch, but not more than half of the window (tcp_xmit_size_goal). */
+export function sizeGoal({ snd }: Tcb): number {
+  const most = snd.maxWnd > 536 ? Math.min(GSO_MAX, snd.maxWnd >>> 1) : GSO_MAX;
+  return Math.max(1, Math.floor(most / snd.mss)) * snd.mss;
+}
+
+/**
+ * Bytes that SEND takes now: a buffer is begun while less is held than the send buffer's size, and then filled; what leaves meanwhile
+ * makes room in it (tcp_sendmsg). Linux counts a buffer's own memory too, and doubles what the user asks for.
+ */
+export function linuxSendSpace(tcb: Tcb): number {
+  const { linuxSender: lx, snd, sendQueue, sent, config } = tcb;
+  if (lx === undefined) return 0;
+  const goal = sizeGoal(tcb);
+  const unsent = Math.max(0, seqDiff(tcb.dataEnd, snd.nxt));
+  const open = unsent % goal;
+  const free = Math.max(0, Math.min((lx.window - linuxFlight(tcb, lx)) * snd.mss, snd.wnd - seqDiff(snd.nxt, snd.una)) - unsent);
+  const held = heldBytes(tcb, sent.length, Math.ceil(unsent / goal));
+  let space = open > 0 ? goal - open : 0;
+  const limit = 2 * config.sendBufferBytes;
+  if (open > 0 || held < limit) space += free;
+  for (let buffers = 0; held + space + buffers * BUFFER_OVERHEAD < limit; buffers++) space += goal;
+  return Math.min(space, MOST_SPACE - sendQueue.length);
+}
+
+/** What is held of the send buffer, buffers' own memory included (sk_wmem_queued). */
+export function linuxHeld(tcb: Tcb): number {
+  return heldBytes(tcb, tcb.sent.length, Math.ceil(Math.max(0, seqDiff(tcb.dataEnd, tcb.snd.nxt)) / sizeGoal(tcb)));
+}
+
+function heldBytes(tcb: Tcb, segments: number, unsentBuffers: number): number {
+  return tcb.sendQueue.length + (Math.ceil(segments / LEAST_BATCH) + unsentBuffers) * BUFFER_OVERHEAD;
+}
+
+/** A struct sk_buff with its head, roughly. */
+const BUFFER_OVERHEAD = 1280;
+const MOST_SPACE = 2 ** 30;
 
 /** Whether the segment that ends at `end`, the last of the queue or not, has PSH. */
 export function pushes(tcb: Tcb, end: number, isLast: boolean): boolean {
@@ -146,6 +190,8 @@ export function pushes(tcb: Tcb, end: number, isLast: boolean): boolean {
 
 /** Whether a partial segment has to wait: for a small one that is out already, or because the user holds it back. */
 function nagle(tcb: Tcb): boolean {
+  // New data that is to show whether a time-out was needed goes whatever its size.
+  if (tcb.linuxSender?.repetition === "new-first") return false;
   if ((tcb.corked && !tcb.corkOverdue) || tcb.batch.holdsNow) return true;
   if (tcb.config.noDelay || tcb.corkOverdue || tcb.sent.length === 0) return false;
   const { batch, snd } = tcb;
@@ -173,7 +219,8 @@ function waitsForMore(
   now: Micros,
 ): boolean {
   const { mss } = lx;
-  if (lx.state === "recovery" || lx.state === "loss") return false;
+  if (lx.state === "recovery" || lx.state === "loss" || tcb.batch.isFilled) return false;
+  if (tcb.batch.isDeferred) return true;
   if (now - tcb.batch.sentAt > MILLISECOND) return false;
   const limit = Math.min(room, free * mss);
   if (limit >= most * mss) return false;
@@ -211,6 +258,7 @@ export function noteWindowUse(tcb: Tcb, lx: LinuxControl, now: Micros): void {
   const hasSent = lx.sentNow > 0;
   lx.sentNow = 0;
   lx.deferredNow = false;
+  tcb.batch.isFilled = false;
   if (!hasSent && !(isLimited && seqGt(tcb.dataEnd, snd.nxt))) return;
   const packets = sent.length;
   if (seqGe(snd.una, lx.usageSeq) || isLimited || (!lx.isLimited && packets > lx.maxOut)) {

@@ -247,6 +247,7 @@ function findLosses(tcb: Tcb, lx: LinuxControl, advanced: boolean, now: Micros):
   rack.reoWnd = reorderingWindow(tcb, lx);
   const wait = rack.detectLoss(sent, now);
   tcb.timers.rack = wait === NEVER ? NEVER : now + wait + TIMER_MARGIN;
+  if (wait !== NEVER) tcb.timers.tlp = NEVER;
   return sent.retransmittedSegments < before;
 }
 
@@ -257,7 +258,8 @@ function reorderingWindow(tcb: Tcb, lx: LinuxControl): Micros {
     if (tcb.sent.sackedSegments >= lx.reordering) return 0;
   }
   if (rack.minRtt === NEVER) return 0;
-  return Math.min(Math.floor(rack.minRtt / 4) * lx.reoWndSteps, rtt.srtt);
+  // In virtual time a round trip may take no time at all; on no wire it does.
+  return Math.min(Math.max(1, Math.floor(rack.minRtt / 4)) * lx.reoWndSteps, Math.max(1, rtt.srtt));
 }
 
 function noteReordering(tcb: Tcb, lx: LinuxControl, low: number): void {

@@ -156,7 +156,10 @@ function sendLostAsLinux(tcb: Tcb, lx: LinuxControl, now: Micros, out: OutgoingP
   if (!isHead && isPaced(tcb, now)) return false;
   const push = repeatsBatch(tcb, lx, segment, isHead);
   const note = lx.state === "loss" ? NOTE_TIMEOUT : NOTE_FAST;
-  if (isFirst && !isHead && tcb.timers.rack === NEVER) tcb.timers.retransmission = NEVER;
+  if (isFirst && !isHead && tcb.timers.rack === NEVER) {
+    tcb.timers.retransmission = NEVER;
+    tcb.timers.tlp = NEVER;
+  }
   return sendAgain(tcb, now, out, segment, note, push);
 }
 

@@ -81,6 +81,7 @@ export function send(tcb: Tcb, data: Uint8Array, offset: number, length: number,
   if (taken < length) tcb.writeBlocked = true;
   if (taken > 0) {
     noteApplicationLimit(tcb);
+    tcb.batch.isDeferred = false;
     tcb.sendQueue.append(data, offset, taken);
     if (urgent) {
       tcb.snd.up = tcb.dataEnd;
@@ -128,6 +129,7 @@ function mayStillReceive(tcb: Tcb): boolean {
  */
 export function shutdown(tcb: Tcb, now: Micros): void {
   if (tcb.finQueued) return;
+  tcb.batch.isDeferred = false;
   switch (tcb.state) {
     case "CLOSED":
       return;
