@@ -8,7 +8,7 @@ import { sockaddrOf, socketAddressOf } from "../kernel/sockaddr.js";
 import { type PollRequest, pollfdsOf, readyEvents, type SystemCalls } from "../kernel/system-calls.js";
 import { tcpInfoFields } from "../kernel/tcp-info.js";
 import type { CallEvent, Expression } from "../script/ast.js";
-import { SOCKET_OPTIONS } from "../script/constants.js";
+import { IOCTLS, SOCKET_OPTIONS } from "../script/constants.js";
 import { ScriptFailure, UnsupportedError } from "../script/errors.js";
 import { type CallResult, type CallWatcher, type PendingCall, type ScriptCalls, withDeadline } from "../script/host.js";
 import type { Settings } from "../script/settings.js";
@@ -433,16 +433,6 @@ export class LiveCalls implements ScriptCalls {
 const AGAIN = -11;
 /** struct epoll_event is packed on x86-64, and nowhere else. */
 const EPOLL_EVENT_BYTES = process.arch === "x64" ? 12 : 16;
-/** include/uapi/linux/sockios.h, asm-generic/ioctls.h */
-const IOCTLS: Readonly<Record<string, number>> = {
-  SIOCINQ: 0x541b,
-  FIONREAD: 0x541b,
-  TIOCINQ: 0x541b,
-  SIOCOUTQ: 0x5411,
-  TIOCOUTQ: 0x5411,
-  SIOCOUTQNSD: 0x894b,
-  SIOCATMARK: 0x8905,
-};
 
 function resultOf(result: number): CallResult {
   return result < 0 ? { value: -1, errno: errnoName(-result) } : { value: result, errno: "" };

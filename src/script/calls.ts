@@ -3,27 +3,19 @@
  * asked again when something has happened.
  */
 import { RawTcpError } from "../base/errors.js";
-import { utf8Encode } from "../base/utf8.js";
+import type { Micros } from "../base/time.js";
 import { type SocketHost, type SocketRequest, StackSocket } from "../stack/socket.js";
-import type { Linger, NumberOption } from "../stack/socket-options.js";
-import type { IpAddress } from "../wire/address.js";
+import { IpAddress, tryParseAddress } from "../wire/address.js";
 import type { CallEvent, Expression } from "./ast.js";
-import { CONSTANTS, SOCKET_OPTIONS } from "./constants.js";
+import { CONSTANTS, IOCTLS } from "./constants.js";
+import { Descriptors, describeSocket, once, type SocketDescriptor, waiting } from "./descriptors.js";
 import { ScriptFailure, UnsupportedError } from "./errors.js";
-import { type CallResult, type CallWatcher, type PendingCall, type ScriptCalls, withDeadline } from "./host.js";
-import { argument, fieldOf, iovecLength, itemsOf, numberOf, optionalNumber } from "./values.js";
+import type { CallWatcher, PendingCall, ScriptCalls } from "./host.js";
+import { type MessageContext, receive, send, sendFile, splice } from "./message-calls.js";
+import { getOption, type OptionContext, setOption } from "./option-calls.js";
+import { changeEpoll, poll, waitEpoll } from "./poll-calls.js";
+import { argument, fieldOf, itemsOf, numberOf, optionalNumber } from "./values.js";
 import type { VirtualWorld } from "./virtual-world.js";
-
-interface Descriptor {
-  readonly socket: StackSocket;
-  isNonBlocking: boolean;
-  /** It has neither listened nor connected yet. */
-  isNew: boolean;
-}
-
-interface Epoll {
-  readonly watched: Map<number, { events: number; data: Expression | undefined; told: number }>;
-}
 
 /** The addresses and ports of the script. */
 export interface Ends {
@@ -33,25 +25,35 @@ export interface Ends {
   readonly remotePort: number;
 }
 
+/** What the calls are to know of the script and its host. */
+export interface CallSettings extends Ends {
+  /** The script's time 0. */
+  readonly start: Micros;
+  readonly toleranceUs: Micros;
+  /** The size of the send buffer is told doubled, as Linux does. */
+  readonly doublesBuffers: boolean;
+}
+
 const NONBLOCK = 0x800;
-const DONTWAIT = 0x40;
-const FASTOPEN = 0x2000_0000;
+/** Files that give zeros, or anything: what is sent from them is never compared. */
+const ENDLESS_FILES = /^\/dev\/(zero|urandom|random|full)$/;
 
 export class Calls implements ScriptCalls {
   /** The socket that was made last: whose tcp_info code asks for. */
   #current: StackSocket | undefined;
   readonly #world: VirtualWorld;
-  readonly #ends: Ends;
+  readonly #settings: CallSettings;
   readonly #host: SocketHost;
   readonly #watcher: CallWatcher;
-  readonly #descriptors = new Map<number, Descriptor>();
-  readonly #epolls = new Map<number, Epoll>();
+  readonly #table = new Descriptors();
+  /** Until `cap_set` takes it away. */
+  #isAdmin = true;
 
-  constructor(world: VirtualWorld, ends: Ends, watcher: CallWatcher) {
+  constructor(world: VirtualWorld, settings: CallSettings, watcher: CallWatcher) {
     this.#world = world;
-    this.#ends = ends;
+    this.#settings = settings;
     this.#watcher = watcher;
-    this.#host = { stack: world.stack, sourceAddress: () => ends.local };
+    this.#host = { stack: world.stack, sourceAddress: () => settings.local };
   }
 
   info(): Readonly<Record<string, number>> | undefined {
@@ -78,9 +80,12 @@ export class Calls implements ScriptCalls {
       case "socket":
         return once(() => this.#socket(call));
       case "bind":
-        return this.#on(args, ({ socket }) => socket.bind(this.#ends.local, this.#ends.localPort));
+        return this.#on(call, ({ socket }) => {
+          const { address, port } = this.#endOf(argument(args, 1), this.#settings.local, this.#settings.localPort);
+          socket.bind(address, port);
+        });
       case "listen":
-        return this.#on(args, (descriptor) => {
+        return this.#on(call, (descriptor) => {
           descriptor.socket.listen(numberOf(argument(args, 1)));
           descriptor.isNew = false;
           this.#watcher.listening();
@@ -89,463 +94,257 @@ export class Calls implements ScriptCalls {
       case "accept4":
         return this.#accept(call);
       case "connect":
-        return this.#connect(args);
+        return this.#connect(call);
+      case "getsockname":
+        return this.#on(call, ({ socket }) => this.#checkName(args, socket.getsockname()));
+      case "getpeername":
+        return this.#on(call, ({ socket }) => this.#checkName(args, socket.getpeername()));
+      case "shutdown":
+        return this.#on(call, ({ socket }) => {
+          const how = SHUTDOWNS[numberOf(argument(args, 1))];
+          if (how === undefined) throw new RawTcpError("EINVAL", "shutdown: no such direction");
+          socket.shutdown(how, this.#world.now);
+        });
       case "read":
+      case "readv":
       case "recv":
       case "recvfrom":
-        return this.#receive(args, numberOf(argument(args, 2)), name === "read" ? 0 : numberOf(argument(args, 3)));
-      case "readv":
-        return this.#receive(args, iovecLength(argument(args, 1)), 0);
       case "recvmsg":
-        return this.#receiveMessage(args);
+        return receive(call, this.#messages());
       case "write":
-      case "send":
-        return this.#send(args, numberOf(argument(args, 2)), name === "write" ? 0 : numberOf(argument(args, 3)));
-      case "sendto":
-        return this.#send(args, numberOf(argument(args, 2)), numberOf(argument(args, 3)));
       case "writev":
-        return this.#send(args, iovecLength(argument(args, 1)), 0);
+      case "send":
+      case "sendto":
       case "sendmsg":
-        return this.#send(args, messageLength(argument(args, 1)), numberOf(argument(args, 2)));
-      case "close":
-        return once(() => this.#close(numberOf(argument(args, 0))));
-      case "shutdown":
-        return this.#on(args, ({ socket }) =>
-          socket.shutdown(SHUTDOWNS[numberOf(argument(args, 1))] ?? "SHUT_RDWR", this.#world.now),
-        );
-      case "fcntl":
-        return this.#on(args, (descriptor) => fcntl(descriptor, args));
-      case "ioctl":
-        return this.#on(args, ({ socket }) => ioctl(socket, args));
+        return send(call, this.#messages());
+      case "sendfile":
+        return sendFile(call, this.#messages());
+      case "splice":
+        return splice(call, this.#messages());
       case "setsockopt":
-        return this.#on(args, ({ socket }) => this.#setOption(socket, args));
+        return once(() => setOption(call, this.#options()));
       case "getsockopt":
-        return this.#on(args, ({ socket }) => this.#checkOption(socket, args));
+        return once(() => getOption(call, this.#options()));
       case "poll":
-        return this.#poll(args);
+      case "ppoll":
+        return poll(call, this.#table, this.#world);
       case "epoll_create":
       case "epoll_create1":
         return once(() => this.#createEpoll(call));
       case "epoll_ctl":
-        return once(() => this.#changeEpoll(args));
+        return once(() => changeEpoll(call, this.#table));
       case "epoll_wait":
       case "epoll_pwait":
-        return this.#waitEpoll(args);
+        return waitEpoll(call, this.#table, this.#world);
+      case "pipe":
+      case "pipe2":
+        return once(() => this.#pipe(args));
+      case "open":
+        return once(() => this.#open(call));
+      case "close":
+        return this.#close(numberOf(argument(args, 0)));
+      case "fcntl":
+        return once(() => this.#control(args));
+      case "ioctl":
+        return this.#on(call, ({ socket }) => ioctl(socket, args));
+      case "cap_set":
+        return once(() => this.#setCapability(args));
       default:
         throw new UnsupportedError(`the system call ${name}`);
     }
   }
 
+  #messages(): MessageContext {
+    const { start, toleranceUs } = this.#settings;
+    return {
+      table: this.#table,
+      world: this.#world,
+      start,
+      toleranceUs,
+      openWith: (descriptor, data, flags, to) => {
+        this.#connecting(descriptor);
+        const { address, port } = this.#endOf(to, this.#settings.remote, this.#settings.remotePort);
+        return descriptor.socket.sendto(data, flags, address, port, this.#world.now);
+      },
+    };
+  }
+
+  #options(): OptionContext {
+    const { doublesBuffers } = this.#settings;
+    return { table: this.#table, now: this.#world.now, doublesBuffers, isAdmin: this.#isAdmin };
+  }
+
+  // biome-ignore lint/suspicious/noConfusingVoidType: most calls return nothing, which is 0.
+  #on(call: CallEvent, action: (descriptor: SocketDescriptor) => number | void): PendingCall {
+    return once(() => action(this.#table.socket(argument(call.args, 0))));
+  }
+
   #socket(call: CallEvent): number {
     const [domain, type, protocol] = [0, 1, 2].map((at) => argument(call.args, at));
-    const family = domain?.kind === "any" || domain === undefined ? this.#ends.local.family : numberOf(domain) === 10 ? 6 : 4;
+    const number = domain?.kind === "any" || domain === undefined ? undefined : numberOf(domain);
+    if (number !== undefined && number !== 2 && number !== 10) throw new RawTcpError("EAFNOSUPPORT", "no such family");
+    const family = number === undefined ? this.#settings.local.family : number === 10 ? 6 : 4;
     const bits = type === undefined ? 1 : numberOf(type);
     if ((bits & 0xf) !== 1) throw new UnsupportedError("sockets that are not SOCK_STREAM");
-    const number = protocol === undefined || protocol.kind === "any" ? 6 : numberOf(protocol);
-    if (number !== 6 && number !== 0) throw new UnsupportedError(number === 262 ? "MPTCP" : `protocol ${number}`);
+    const transport = protocol === undefined || protocol.kind === "any" ? 6 : numberOf(protocol);
+    if (transport === 262) throw new UnsupportedError("MPTCP");
+    if (transport !== 6 && transport !== 0) throw new RawTcpError("EPROTONOSUPPORT", "no such protocol");
     const socket = new StackSocket(this.#host, family);
     this.#current = socket;
     this.#watcher.opened();
-    return this.#number(call, { socket, isNonBlocking: (bits & NONBLOCK) !== 0, isNew: true });
+    return this.#table.add(describeSocket(socket, (bits & NONBLOCK) !== 0, true), call.result);
   }
 
-  /** The descriptor that the script says; the lowest that is free if it says none. */
-  #number(call: CallEvent, descriptor: Descriptor): number {
-    let number = call.result === null ? -1 : numberOf(call.result);
-    if (number < 0) {
-      number = 3;
-      while (this.#descriptors.has(number) || this.#epolls.has(number)) number++;
-    }
-    this.#descriptors.set(number, descriptor);
-    return number;
-  }
-
-  #find(expression: Expression): Descriptor {
-    const found = this.#descriptors.get(numberOf(expression));
-    if (found === undefined) throw new RawTcpError("EBADF", "no such descriptor");
-    return found;
-  }
-
-  /** A call that never waits; what it returns, or 0. */
-  // biome-ignore lint/suspicious/noConfusingVoidType: most calls return nothing, which is 0.
-  #on(args: readonly Expression[], action: (descriptor: Descriptor) => number | void): PendingCall {
-    return once(() => {
-      const descriptor = this.#find(argument(args, 0));
-      return action(descriptor) ?? 0;
-    });
-  }
-
-  /** A call that waits as long as the socket says so, unless it is not to block. */
-  #waiting(args: readonly Expression[], flags: number, action: (descriptor: Descriptor) => number): PendingCall {
-    return () => {
-      try {
-        const descriptor = this.#find(argument(args, 0));
-        try {
-          return { value: action(descriptor), errno: "" };
-        } catch (error) {
-          const waits = error instanceof RawTcpError && (error.code === "EAGAIN" || error.code === "EALREADY");
-          if (waits && !descriptor.isNonBlocking && (flags & DONTWAIT) === 0) return undefined;
-          throw error;
-        }
-      } catch (error) {
-        return failed(error);
-      }
+  /** "..." is the script's own end; a struct that names another address or port is taken at its word. */
+  #endOf(written: Expression, address: IpAddress, port: number): { readonly address: IpAddress; readonly port: number } {
+    const ip = (fieldOf(written, "sin_addr") ?? fieldOf(written, "sin6_addr"))?.value;
+    const text = ip?.kind === "call" && ip.args[0]?.kind === "text" ? ip.args[0].value : "";
+    const named = (fieldOf(written, "sin_port") ?? fieldOf(written, "sin6_port"))?.value;
+    const any = ip?.kind === "name" && /^INADDR_ANY$|^in6addr_any$/.test(ip.name);
+    return {
+      address: any ? new IpAddress(address.family, 0, 0, 0, 0) : (tryParseAddress(text) ?? address),
+      port: named === undefined ? port : numberOf(named),
     };
   }
 
   #accept(call: CallEvent): PendingCall {
     const flags = call.name === "accept4" ? numberOf(argument(call.args, 3)) : 0;
-    return this.#waiting(call.args, 0, ({ socket }) => {
-      const accepted = socket.accept(this.#world.now);
+    if ((flags & ~(NONBLOCK | 0x80000)) !== 0) return once(() => invalid("accept4: flags"));
+    return waiting(this.#table, this.#world, call, "receive", 0, (listening) => {
+      const accepted = listening.socket.accept(this.#world.now);
       this.#current = accepted;
-      return this.#number(call, { socket: accepted, isNonBlocking: (flags & NONBLOCK) !== 0, isNew: false });
+      const descriptor = describeSocket(accepted, (flags & NONBLOCK) !== 0, false);
+      // An accepted socket inherits its options.
+      for (const [name, value] of listening.remembered) descriptor.remembered.set(name, value);
+      const { receiveTimeoutUs, sendTimeoutUs, tellsLeft } = listening;
+      return this.#table.add(Object.assign(descriptor, { receiveTimeoutUs, sendTimeoutUs, tellsLeft }), call.result);
     });
   }
 
-  #connect(args: readonly Expression[]): PendingCall {
-    return this.#waiting(args, 0, (descriptor) => {
-      const { socket, isNonBlocking } = descriptor;
+  #connect(call: CallEvent): PendingCall {
+    const to = argument(call.args, 1);
+    const family = fieldOf(to, "sa_family")?.value ?? (to.kind === "name" || to.kind === "number" ? to : undefined);
+    if (family !== undefined && numberOf(family) === 0) {
+      return this.#on(call, (descriptor) => {
+        descriptor.socket.disconnect(this.#world.now);
+        descriptor.isNew = true;
+      });
+    }
+    const { address, port } = this.#endOf(to, this.#settings.remote, this.#settings.remotePort);
+    const action = (descriptor: SocketDescriptor, { isOver }: { readonly isOver: boolean }): number => {
       this.#connecting(descriptor);
       try {
-        socket.connect(this.#ends.remote, this.#ends.remotePort, this.#world.now);
+        descriptor.socket.connect(address, port, this.#world.now);
       } catch (error) {
-        const isUnderWay = error instanceof RawTcpError && error.code === "EINPROGRESS";
-        if (isUnderWay && !isNonBlocking) {
-          throw new RawTcpError("EAGAIN", "connect: under way");
-        }
+        if (error instanceof RawTcpError && error.code === "EINPROGRESS" && !isOver) throw new RawTcpError("EAGAIN", "under way");
         throw error;
       }
       return 0;
-    });
+    };
+    return waiting(this.#table, this.#world, call, "send", 0, action, "EINPROGRESS");
   }
 
   /** The script's packets are those of a socket that connects for the first time. */
-  #connecting(descriptor: Descriptor): void {
+  #connecting(descriptor: SocketDescriptor): void {
     if (descriptor.isNew) this.#watcher.connecting();
     descriptor.isNew = false;
   }
 
-  #receive(args: readonly Expression[], size: number, flags: number): PendingCall {
-    const expected = argument(args, 1);
-    const buffer = new Uint8Array(Math.min(size, 1 << 26));
-    let taken = 0;
-    return this.#waiting(args, flags, ({ socket }) => {
-      const count = socket.recv(buffer.subarray(taken), flags);
-      taken += count;
-      if ((flags & 0x100) !== 0 && count > 0 && taken < size) throw new RawTcpError("EAGAIN", "MSG_WAITALL");
-      if (expected.kind === "text") checkText(expected.value, buffer.subarray(0, taken));
-      return taken;
-    });
-  }
-
-  #receiveMessage(args: readonly Expression[]): PendingCall {
-    const message = argument(args, 1);
-    const control = fieldOf(message, "msg_control");
-    if (control !== undefined && control.value.kind !== "any") throw new UnsupportedError("msg_control");
-    return this.#receive([argument(args, 0)], messageLength(message), numberOf(argument(args, 2)));
-  }
-
-  #send(args: readonly Expression[], size: number, flags: number): PendingCall {
-    const text = argument(args, 1);
-    const data = new Uint8Array(size);
-    if (text.kind === "text") data.set(utf8Encode(text.value).subarray(0, size));
-    if ((flags & 0x400_0000) !== 0) throw new UnsupportedError("MSG_ZEROCOPY");
-    let taken = 0;
-    const isFastOpen = (flags & FASTOPEN) !== 0;
-    let hasBegun = false;
-    return this.#waiting(args, flags, (descriptor) => {
-      const { socket, isNonBlocking } = descriptor;
-      if (isFastOpen && !hasBegun) {
-        hasBegun = true;
-        this.#connecting(descriptor);
-        try {
-          taken = socket.sendto(data, flags, this.#ends.remote, this.#ends.remotePort, this.#world.now);
-        } catch (error) {
-          if (error instanceof RawTcpError && error.code === "EINPROGRESS" && !isNonBlocking) throw new RawTcpError("EAGAIN", "");
-          throw error;
-        }
-        return taken;
-      }
-      while (taken < size || size === 0) {
-        try {
-          taken += socket.send(data.subarray(taken), flags & ~FASTOPEN, this.#world.now);
-        } catch (error) {
-          // What was taken before counts, unless the call may wait for the rest.
-          const isFull = error instanceof RawTcpError && error.code === "EAGAIN";
-          if (isFull && taken > 0 && (isNonBlocking || (flags & DONTWAIT) !== 0)) return taken;
-          throw error;
-        }
-        if (size === 0) break;
-        this.#world.drain();
-      }
-      return taken;
-    });
-  }
-
-  #close(number: number): number {
-    if (this.#epolls.delete(number)) return 0;
-    const descriptor = this.#descriptors.get(number);
-    if (descriptor === undefined) throw new RawTcpError("EBADF", "no such descriptor");
-    this.#descriptors.delete(number);
-    descriptor.socket.close(this.#world.now);
+  #checkName(args: readonly Expression[], found: { readonly address: IpAddress; readonly port: number }): number {
+    const { address, port } = this.#endOf(argument(args, 1), found.address, found.port);
+    if (!address.equals(found.address) || port !== found.port)
+      throw new ScriptFailure("the name of the socket", `${address} ${port}`, `${found.address} ${found.port}`);
     return 0;
-  }
-
-  #setOption(socket: StackSocket, args: readonly Expression[]): void {
-    const name = optionName(argument(args, 1), argument(args, 2));
-    const value = argument(args, 3);
-    const { now } = this.#world;
-    if (name === "SO_LINGER") {
-      const linger: Linger = {
-        on: numberOf(fieldOf(value, "onoff")?.value ?? argument([], 0)) !== 0,
-        seconds: numberOf(fieldOf(value, "linger")?.value ?? { kind: "number", value: 0 }),
-      };
-      socket.setsockopt(name, linger, now);
-      return;
-    }
-    if (name === "TCP_CONGESTION") {
-      const [text] = itemsOf(value);
-      if (text?.kind !== "text") throw new UnsupportedError("TCP_CONGESTION that is no text");
-      socket.setsockopt(name, text.value, now);
-      return;
-    }
-    if (IGNORED.has(name)) return;
-    const known = RENAMED[name] ?? name;
-    if (!NUMBER_OPTIONS.has(known)) throw new UnsupportedError(`the socket option ${name}`);
-    socket.setsockopt(known as NumberOption, numberOf(value), now);
-  }
-
-  #checkOption(socket: StackSocket, args: readonly Expression[]): void {
-    const name = optionName(argument(args, 1), argument(args, 2));
-    const wanted = argument(args, 3);
-    const { now } = this.#world;
-    if (name === "TCP_INFO" || wanted.kind === "any") {
-      if (name !== "TCP_INFO" && !NUMBER_OPTIONS.has(name) && !OTHER_OPTIONS.has(name))
-        throw new UnsupportedError(`the socket option ${name}`);
-      return;
-    }
-    if (name === "SO_ERROR") {
-      const errno = socket.getsockopt("SO_ERROR", now);
-      const [item] = itemsOf(wanted);
-      const expected = item?.kind === "name" && /^E[A-Z]/.test(item.name) ? item.name : (ERRNOS.get(numberOf(wanted)) ?? "");
-      if (errno !== expected) throw new ScriptFailure("getsockopt SO_ERROR", expected || "0", errno || "0");
-      return;
-    }
-    if (name === "SO_LINGER") {
-      const linger = socket.getsockopt("SO_LINGER");
-      const on = numberOf(fieldOf(wanted, "onoff")?.value ?? argument([], 0));
-      if (Number(linger.on) !== on) throw new ScriptFailure("getsockopt SO_LINGER", `onoff=${on}`, `onoff=${Number(linger.on)}`);
-      return;
-    }
-    if (name === "TCP_CONGESTION") {
-      const [item] = itemsOf(wanted);
-      const found = socket.getsockopt("TCP_CONGESTION");
-      if (item?.kind === "text" && item.value !== found) throw new ScriptFailure("getsockopt TCP_CONGESTION", item.value, found);
-      return;
-    }
-    if (!NUMBER_OPTIONS.has(name) && name !== "SO_ACCEPTCONN") throw new UnsupportedError(`the socket option ${name}`);
-    const expected = optionalNumber(wanted);
-    const found = socket.getsockopt(name as NumberOption, now);
-    if (expected !== undefined && found !== expected)
-      throw new ScriptFailure(`getsockopt ${name}`, String(expected), String(found));
-  }
-
-  #poll(args: readonly Expression[]): PendingCall {
-    const watched = itemsOf(argument(args, 0));
-    const timeoutMs = numberOf(argument(args, 2));
-    const begun = this.#world.now;
-    return withDeadline(timeoutMs < 0 ? undefined : begun + timeoutMs * 1000, () => {
-      let ready = 0;
-      const found: string[] = [];
-      for (const item of watched) {
-        const fd = numberOf(fieldOf(item, "fd")?.value ?? argument([], 0));
-        const events = numberOf(fieldOf(item, "events")?.value ?? { kind: "number", value: 0 });
-        const mask = readiness(this.#descriptors.get(fd)?.socket) & (events | 0x38);
-        if (mask !== 0) ready++;
-        const wanted = fieldOf(item, "revents")?.value;
-        if (wanted !== undefined && wanted.kind !== "any" && numberOf(wanted) !== mask)
-          found.push(`revents of ${fd} are 0x${mask.toString(16)}, expected 0x${numberOf(wanted).toString(16)}`);
-      }
-      const isOver = timeoutMs >= 0 && this.#world.now >= begun + timeoutMs * 1000;
-      if (ready === 0 && !isOver) return undefined;
-      if (found.length > 0) throw new ScriptFailure(`poll: ${found.join("; ")}`);
-      return { value: ready, errno: "" };
-    });
   }
 
   #createEpoll(call: CallEvent): number {
-    const number = call.result === null ? 3 : numberOf(call.result);
-    this.#epolls.set(number, { watched: new Map() });
-    return number;
+    const given = optionalNumber(argument(call.args, 0)) ?? 1;
+    if (call.name === "epoll_create" ? given <= 0 : (given & ~0x80000) !== 0) return invalid("epoll_create");
+    return this.#table.add({ kind: "epoll", watched: new Map() }, call.result);
   }
 
-  #changeEpoll(args: readonly Expression[]): number {
-    const epoll = this.#epolls.get(numberOf(argument(args, 0)));
-    if (epoll === undefined) throw new RawTcpError("EBADF", "no such epoll");
-    const operation = numberOf(argument(args, 1));
-    const fd = numberOf(argument(args, 2));
-    const event = argument(args, 3);
-    if (!this.#descriptors.has(fd)) throw new RawTcpError("EBADF", "no such descriptor");
-    if (operation === 1 && epoll.watched.has(fd)) throw new RawTcpError("EEXIST", "watched already");
-    if (operation !== 1 && !epoll.watched.has(fd)) throw new RawTcpError("ENOENT", "not watched");
-    if (operation === 2) epoll.watched.delete(fd);
-    else {
-      const events = numberOf(fieldOf(event, "events")?.value ?? { kind: "number", value: 0 });
-      epoll.watched.set(fd, { events, data: epollData(event), told: 0 });
-    }
+  /** `pipe([3, 4])`. */
+  #pipe(args: readonly Expression[]): number {
+    const [reading, writing] = itemsOf(argument(args, 0)).map(numberOf);
+    if (reading === undefined || writing === undefined) throw new UnsupportedError("a pipe without two descriptors");
+    const isNonBlocking = ((optionalNumber(argument(args, 1)) ?? 0) & NONBLOCK) !== 0;
+    const pipe = { bytes: 0, hasWriter: true, hasReader: true };
+    this.#table.set(reading, { kind: "pipe", end: "read", pipe, isNonBlocking });
+    this.#table.set(writing, { kind: "pipe", end: "write", pipe, isNonBlocking });
     return 0;
   }
 
-  #waitEpoll(args: readonly Expression[]): PendingCall {
-    const wanted = itemsOf(argument(args, 1));
-    const most = numberOf(argument(args, 2));
-    const timeoutMs = numberOf(argument(args, 3));
-    const begun = this.#world.now;
-    return withDeadline(timeoutMs < 0 ? undefined : begun + timeoutMs * 1000, () => {
-      const epoll = this.#epolls.get(numberOf(argument(args, 0)));
-      if (epoll === undefined) return { value: -1, errno: "EBADF" };
-      const found: { events: number; data: Expression | undefined }[] = [];
-      for (const [fd, watch] of epoll.watched) {
-        const mask = readiness(this.#descriptors.get(fd)?.socket) & (watch.events | 0x18);
-        // Edge-triggered: what was told is not told again until it has changed.
-        const isEdge = (watch.events & 0x8000_0000) !== 0;
-        const isNews = isEdge ? (mask & ~watch.told) !== 0 : mask !== 0;
-        watch.told = mask;
-        if (isNews && found.length < most) {
-          found.push({ events: mask, data: watch.data });
-          if ((watch.events & 0x4000_0000) !== 0) watch.events = 0;
-        }
-      }
-      const isOver = timeoutMs >= 0 && this.#world.now >= begun + timeoutMs * 1000;
-      if (found.length === 0 && !isOver) return undefined;
-      for (const [i, { events }] of found.entries()) {
-        const expected = wanted[i] === undefined ? undefined : fieldOf(wanted[i], "events")?.value;
-        if (expected !== undefined && expected.kind !== "any" && numberOf(expected) !== events)
-          throw new ScriptFailure("epoll_wait", `events 0x${numberOf(expected).toString(16)}`, `events 0x${events.toString(16)}`);
-      }
-      return { value: found.length, errno: "" };
+  #open(call: CallEvent): number {
+    const path = argument(call.args, 0);
+    if (path.kind !== "text" || !ENDLESS_FILES.test(path.value)) throw new UnsupportedError("a file that is not /dev/zero");
+    return this.#table.add({ kind: "file" }, call.result);
+  }
+
+  #close(number: number): PendingCall {
+    const known = this.#table.peek(number);
+    // Note: Linux does the same: close waits for what SO_LINGER gives it time for.
+    const linger = known?.kind === "socket" ? known.socket.getsockopt("SO_LINGER") : undefined;
+    const begin = once(() => {
+      if (known === undefined) throw new RawTcpError("EBADF", "no such descriptor");
+      this.#table.remove(number);
+      if (known.kind === "socket") known.socket.close(this.#world.now);
+      if (known.kind === "pipe" && known.end === "write") known.pipe.hasWriter = false;
+      if (known.kind === "pipe" && known.end === "read") known.pipe.hasReader = false;
     });
+    if (known?.kind !== "socket" || linger?.on !== true || linger.seconds === 0) return begin;
+    const { connection } = known.socket;
+    let result: ReturnType<PendingCall>;
+    const deadline = this.#world.now + linger.seconds * 1_000_000;
+    return Object.assign(
+      () => {
+        result ??= begin();
+        const waits = connection !== undefined && LINGERING.has(connection.state) && this.#world.now < deadline;
+        return waits ? undefined : result;
+      },
+      { deadline },
+    );
+  }
+
+  #control(args: readonly Expression[]): number {
+    const descriptor = this.#table.find(argument(args, 0));
+    const command = numberOf(argument(args, 1));
+    const canBlock = descriptor.kind === "socket" || descriptor.kind === "pipe";
+    if (command === CONSTANTS["F_GETFL"]) {
+      const access = descriptor.kind === "pipe" ? Number(descriptor.end === "write") : descriptor.kind === "file" ? 0 : 2;
+      return access | (canBlock && descriptor.isNonBlocking ? NONBLOCK : 0);
+    }
+    if (command === CONSTANTS["F_SETFL"]) {
+      if (canBlock) descriptor.isNonBlocking = (numberOf(argument(args, 2)) & NONBLOCK) !== 0;
+    } else if (command !== CONSTANTS["F_SETFD"] && command !== CONSTANTS["F_GETFD"])
+      throw new UnsupportedError(`fcntl ${command}`);
+    return 0;
+  }
+
+  /** `cap_set(CAP_EFFECTIVE, CAP_NET_ADMIN, CAP_CLEAR)`. */
+  #setCapability(args: readonly Expression[]): number {
+    const [set, capability, operation] = [0, 1, 2].map((at) => numberOf(argument(args, at)));
+    if (set === CONSTANTS["CAP_EFFECTIVE"] && capability === CONSTANTS["CAP_NET_ADMIN"])
+      this.#isAdmin = operation === CONSTANTS["CAP_SET"];
+    return 0;
   }
 }
 
 const SHUTDOWNS = ["SHUT_RD", "SHUT_WR", "SHUT_RDWR"] as const;
-
-/** Options that change nothing that a script could see of us. */
-const IGNORED: ReadonlySet<string> = new Set([
-  "SO_REUSEPORT",
-  "SO_MARK",
-  "SO_BUSY_POLL",
-  "IP_MTU_DISCOVER",
-  "SO_RCVLOWAT",
-  "IPV6_V6ONLY",
-]);
-const RENAMED: Readonly<Record<string, string>> = { SO_SNDBUFFORCE: "SO_SNDBUF", SO_RCVBUFFORCE: "SO_RCVBUF" };
-const OTHER_OPTIONS: ReadonlySet<string> = new Set(["SO_ERROR", "SO_LINGER", "TCP_CONGESTION", "SO_ACCEPTCONN", "SO_TYPE"]);
-const NUMBER_OPTIONS: ReadonlySet<string> = new Set([
-  ...["SO_REUSEADDR", "SO_KEEPALIVE", "SO_OOBINLINE", "SO_SNDBUF", "SO_RCVBUF", "SO_MAX_PACING_RATE", "TCP_NODELAY", "TCP_CORK"],
-  ...[
-    "TCP_QUICKACK",
-    "TCP_MAXSEG",
-    "TCP_KEEPIDLE",
-    "TCP_KEEPINTVL",
-    "TCP_KEEPCNT",
-    "TCP_USER_TIMEOUT",
-    "TCP_LINGER2",
-    "TCP_SYNCNT",
-    "TCP_WINDOW_CLAMP",
-  ],
-  ...[
-    "TCP_NOTSENT_LOWAT",
-    "TCP_DEFER_ACCEPT",
-    "TCP_FASTOPEN",
-    "TCP_FASTOPEN_CONNECT",
-    "TCP_FASTOPEN_NO_COOKIE",
-    "IP_TTL",
-    "IP_TOS",
-  ],
-  ...["IPV6_UNICAST_HOPS", "IPV6_TCLASS", "TCP_KEEPINIT", "TCP_NOOPT"],
-]);
-
-/** Errnos that SO_ERROR may show, by Linux's numbers. */
-const ERRNOS: ReadonlyMap<number, string> = new Map([
-  [32, "EPIPE"],
-  [101, "ENETUNREACH"],
-  [103, "ECONNABORTED"],
-  [104, "ECONNRESET"],
-  [110, "ETIMEDOUT"],
-  [111, "ECONNREFUSED"],
-  [113, "EHOSTUNREACH"],
-]);
-
-function once(action: () => number): PendingCall {
-  return () => {
-    try {
-      return { value: action(), errno: "" };
-    } catch (error) {
-      return failed(error);
-    }
-  };
-}
-
-/** Errnos are results; what the script does wrong, or we do not have, is not. */
-function failed(error: unknown): CallResult {
-  const isOurs = error instanceof ScriptFailure || error instanceof UnsupportedError;
-  if (isOurs || !(error instanceof RawTcpError) || !/^E[A-Z0-9]+$/.test(error.code)) throw error;
-  return { value: -1, errno: error.code };
-}
-
-function fcntl(descriptor: Descriptor, args: readonly Expression[]): number {
-  const command = numberOf(argument(args, 1));
-  if (command === CONSTANTS["F_GETFL"]) return 2 | (descriptor.isNonBlocking ? NONBLOCK : 0);
-  if (command === CONSTANTS["F_SETFL"]) descriptor.isNonBlocking = (numberOf(argument(args, 2)) & NONBLOCK) !== 0;
-  else if (command !== CONSTANTS["F_SETFD"] && command !== CONSTANTS["F_GETFD"]) throw new UnsupportedError(`fcntl ${command}`);
-  return 0;
-}
+/** Where something of ours is not acknowledged yet. */
+const LINGERING: ReadonlySet<string> = new Set(["FIN-WAIT-1", "CLOSING", "LAST-ACK"]);
 
 function ioctl(socket: StackSocket, args: readonly Expression[]): number {
-  const request = argument(args, 1);
-  if (request.kind !== "name") throw new UnsupportedError("an ioctl by its number");
-  const name =
-    request.name === "FIONREAD" || request.name === "TIOCINQ"
-      ? "SIOCINQ"
-      : request.name === "TIOCOUTQ"
-        ? "SIOCOUTQ"
-        : request.name;
-  if (!["SIOCINQ", "SIOCOUTQ", "SIOCOUTQNSD", "SIOCATMARK"].includes(name)) throw new UnsupportedError(`ioctl ${request.name}`);
-  const found = socket.ioctl(name as SocketRequest);
+  const request = numberOf(argument(args, 1));
+  const name = REQUESTS.find((one) => IOCTLS[one] === request);
+  if (name === undefined) throw new UnsupportedError(`ioctl 0x${request.toString(16)}`);
+  const found = socket.ioctl(name);
   const expected = optionalNumber(argument(args, 2));
-  if (expected !== undefined && expected !== found)
-    throw new ScriptFailure(`ioctl ${request.name}`, String(expected), String(found));
+  if (expected !== undefined && expected !== found) throw new ScriptFailure(`ioctl ${name}`, String(expected), String(found));
   return 0;
 }
 
-/** POLLRDNORM and POLLWRNORM come with POLLIN and POLLOUT. */
-function readiness(socket: StackSocket | undefined): number {
-  if (socket === undefined) return 0x20;
-  const mask = socket.poll();
-  return mask | ((mask & 1) !== 0 ? 0x40 : 0) | ((mask & 4) !== 0 ? 0x100 : 0);
-}
+const REQUESTS: readonly SocketRequest[] = ["SIOCINQ", "SIOCOUTQ", "SIOCOUTQNSD", "SIOCATMARK"];
 
-function epollData(event: Expression): Expression | undefined {
-  return (fieldOf(event, "fd") ?? fieldOf(event, "ptr") ?? fieldOf(event, "u32") ?? fieldOf(event, "u64"))?.value;
-}
-
-function messageLength(message: Expression): number {
-  const vector = fieldOf(message, "msg_iov")?.value;
-  if (vector === undefined) throw new UnsupportedError("a msghdr without msg_iov");
-  return iovecLength(vector);
-}
-
-function optionName(level: Expression, option: Expression): string {
-  if (option.kind === "name") return option.name;
-  const [wantedLevel, number] = [numberOf(level), numberOf(option)];
-  const found = Object.entries(SOCKET_OPTIONS).find(([, [a, b]]) => a === wantedLevel && b === number);
-  if (found === undefined) throw new UnsupportedError(`socket option ${number} of level ${wantedLevel}`);
-  return found[0];
-}
-
-function checkText(expected: string, bytes: Uint8Array): void {
-  const wanted = utf8Encode(expected);
-  if (wanted.length === bytes.length && wanted.every((byte, i) => byte === bytes[i])) return;
-  throw new ScriptFailure("the data that was read", JSON.stringify(expected), `${bytes.length} other bytes`);
+function invalid(what: string): never {
+  throw new RawTcpError("EINVAL", what);
 }

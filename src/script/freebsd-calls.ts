@@ -5,7 +5,7 @@
 import type { ConnectionConfig } from "../tcp/config.js";
 import type { CallEvent, Expression } from "./ast.js";
 import type { Calls } from "./calls.js";
-import { CODE_CONSTANTS } from "./constants.js";
+import { CODE_CONSTANTS, SOCKET_OPTIONS } from "./constants.js";
 import { ScriptFailure, UnsupportedError } from "./errors.js";
 import { freeBsdInfo, freeBsdInfoWithout } from "./freebsd-info.js";
 import type { CallResult, PendingCall, ScriptCalls } from "./host.js";
@@ -158,7 +158,7 @@ export class FreeBsdCalls implements ScriptCalls {
       const value = numberOf(argument(args, 3));
       return () => (value < LEAST_MAXSEG || value > DEFAULT_MAXSEG ? { value: -1, errno: "EINVAL" } : { value: 0, errno: "" });
     }
-    return this.#calls.begin({ ...call, args: args.with(2, { kind: "name", name }) });
+    return this.#calls.begin({ ...call, args: args.with(1, linuxLevelOf(name)).with(2, { kind: "name", name }) });
   }
 
   #setSmallBuffer(name: "SO_RCVBUF" | "SO_SNDBUF", bytes: number): PendingCall {
@@ -190,7 +190,7 @@ export class FreeBsdCalls implements ScriptCalls {
     if (IGNORED.has(name) || name === "TCP_FUNCTION_BLK") return () => ({ value: 0, errno: "" });
     const wanted = argument(args, 3);
     const begin = (value: Expression): PendingCall =>
-      this.#calls.begin({ ...call, args: args.with(2, { kind: "name", name }).with(3, value) });
+      this.#calls.begin({ ...call, args: args.with(1, linuxLevelOf(name)).with(2, { kind: "name", name }).with(3, value) });
     if (name === "SO_ERROR") return begin(errnoOf(wanted));
     const bit = SWITCHES[name];
     const isDefault = name === "TCP_MAXSEG" && !this.#connected.has(fd);
@@ -205,6 +205,7 @@ export class FreeBsdCalls implements ScriptCalls {
   }
 }
 
+const IPPROTO_TCP = 6;
 const NONBLOCK = 0x800;
 const O_NONBLOCK = 4;
 const F_GETFL = 3;
@@ -232,6 +233,11 @@ function renamed(call: PendingCall, from: string, to: string): PendingCall {
     const result = call();
     return result?.errno === from ? { ...result, errno: to } : result;
   };
+}
+
+/** The level at which Linux has the option. */
+function linuxLevelOf(name: string): Expression {
+  return { kind: "number", value: SOCKET_OPTIONS[name]?.[0] ?? IPPROTO_TCP };
 }
 
 function descriptorOf(expression: Expression | undefined): number {

@@ -1,6 +1,6 @@
 /** Values of expressions in system calls. */
 import type { Expression, Field } from "./ast.js";
-import { CONSTANTS } from "./constants.js";
+import { CONSTANTS, ERRNOS, IOCTLS, SOCKET_OPTIONS } from "./constants.js";
 import { UnsupportedError } from "./errors.js";
 
 /** The number that an expression stands for. Throws UnsupportedError for a name that is not known. */
@@ -9,8 +9,9 @@ export function numberOf(expression: Expression): number {
     case "number":
       return expression.value;
     case "name": {
-      const value = CONSTANTS[expression.name];
-      if (value === undefined) throw new UnsupportedError(`the constant ${expression.name}`);
+      const { name } = expression;
+      const value = CONSTANTS[name] ?? SOCKET_OPTIONS[name]?.[1] ?? ERRNOS[name] ?? IOCTLS[name];
+      if (value === undefined) throw new UnsupportedError(`the constant ${name}`);
       return value;
     }
     case "binary": {
@@ -76,4 +77,9 @@ export function iovecLength(expression: Expression): number {
     sum += numberOf(length);
   }
   return sum;
+}
+
+/** A null pointer: 0 or NULL where a buffer belongs. */
+export function isNullPointer(expression: Expression): boolean {
+  return (expression.kind === "number" && expression.value === 0) || (expression.kind === "name" && expression.name === "NULL");
 }

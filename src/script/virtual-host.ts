@@ -50,7 +50,8 @@ export function openVirtualHost({ settings, options, commands, random, start, wa
   };
   const stack: Partial<StackConfig> = Object.assign({}, ...commands.map(apply));
   const world = new VirtualWorld({ connection, ...stack }, random, start);
-  const calls = new Calls(world, settings, watcher);
+  const toleranceUs = settings.toleranceUs ?? world.toleranceUs;
+  const calls = new Calls(world, { ...settings, start, toleranceUs, doublesBuffers: profile === "linux" }, watcher);
   return {
     world,
     calls: profile === "freebsd" ? new FreeBsdCalls(calls, (changes) => Object.assign(connection, changes)) : calls,

@@ -7,7 +7,11 @@ export const MSG_PEEK = 0x2;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_WAITALL = 0x100;
 export const MSG_NOSIGNAL = 0x4000;
+/** Of `recvmsg`: takes from the error queue. */
+export const MSG_ERRQUEUE = 0x2000;
 export const MSG_MORE = 0x8000;
+/** Tells when the data is no longer needed, where SO_ZEROCOPY is on. */
+export const MSG_ZEROCOPY = 0x400_0000;
 /** Of `sendto`: connects and sends at once (RFC 7413). */
 export const MSG_FASTOPEN = 0x2000_0000;
 

@@ -13,6 +13,8 @@ import { timeOf, timeoutsWithin } from "../tcp/defer-accept.js";
 import { setQuickAck } from "../tcp/delayed-ack.js";
 import { linuxBuffer } from "../tcp/linux-receiver.js";
 import * as live from "../tcp/socket-options.js";
+import type { Tcb } from "../tcp/tcb.js";
+import { SOF_TIMESTAMPING } from "./error-queue.js";
 
 /** l_onoff and l_linger (seconds) of SO_LINGER. */
 export interface Linger {
@@ -46,6 +48,9 @@ export type NumberOption =
   | "TCP_FASTOPEN_NO_COOKIE"
   | "TCP_KEEPINIT"
   | "TCP_NOOPT"
+  | "SO_RCVLOWAT"
+  | "SO_ZEROCOPY"
+  | "SO_TIMESTAMPING"
   | "IP_TTL"
   | "IP_TOS"
   | "IPV6_UNICAST_HOPS"
@@ -64,6 +69,14 @@ export class SocketOptions {
   /** `connect` waits for the first data. */
   fastOpenConnect = false;
   quickAck: boolean | undefined;
+  /** SO_RCVLOWAT: bytes below which the socket is not readable. */
+  receiveLowWater = 1;
+  /** SO_ZEROCOPY: MSG_ZEROCOPY counts. */
+  zerocopy = false;
+  /** Bits of SO_TIMESTAMPING, and the sequence number from which the ids of stamps count. */
+  timestamping = 0;
+  stampBase = 0;
+  synRetries = 0;
   linger: Linger = { on: false, seconds: 0 };
   congestionName: string | undefined;
 
@@ -79,6 +92,15 @@ export class SocketOptions {
         return Number(this.reuseAddress);
       case "SO_OOBINLINE":
         return Number(this.outOfBandInline);
+      case "SO_RCVLOWAT":
+        return this.receiveLowWater;
+      case "SO_ZEROCOPY":
+        return Number(this.zerocopy);
+      case "SO_TIMESTAMPING":
+        return this.timestamping;
+      case "TCP_SYNCNT":
+        // Note: Linux has 6 (net.ipv4.tcp_syn_retries).
+        return this.synRetries || 6;
       case "SO_KEEPALIVE":
         return Number(config.keepAlive);
       case "SO_SNDBUF":
@@ -153,6 +175,17 @@ export class SocketOptions {
         return;
       case "SO_OOBINLINE":
         this.outOfBandInline = on;
+        return;
+      case "SO_RCVLOWAT":
+        // Note: Linux does the same: a negative mark is none, and 0 is 1.
+        this.receiveLowWater = value < 0 ? 0x7fff_ffff : Math.max(1, value);
+        return;
+      case "SO_ZEROCOPY":
+        inRange(name, value, 0, 1);
+        this.zerocopy = on;
+        return;
+      case "SO_TIMESTAMPING":
+        this.#setTimestamping(value, tcb);
         return;
       case "SO_KEEPALIVE":
         this.#change({ keepAlive: on });
@@ -242,6 +275,7 @@ export class SocketOptions {
         return;
       case "TCP_SYNCNT":
         inRange(name, value, 1, 127);
+        this.synRetries = value;
         this.#change({ synTimeoutUs: (2 ** (value + 1) - 1) * SECOND });
         return;
       case "TCP_DEFER_ACCEPT":
@@ -287,6 +321,16 @@ export class SocketOptions {
       default:
         throw unknownOption(name);
     }
+  }
+
+  /** Note: Linux does the same: ids count from what is not acknowledged when they are asked for, or (OPT_ID_TCP) from what is written. */
+  #setTimestamping(value: number, tcb: Tcb | undefined): void {
+    const { OPT_ID, OPT_STATS, OPT_TSONLY, OPT_ID_TCP, ALL } = SOF_TIMESTAMPING;
+    const isBad = (value & ~ALL) !== 0 || ((value & OPT_STATS) !== 0 && (value & OPT_TSONLY) === 0);
+    const isNew = (value & OPT_ID) !== 0 && (this.timestamping & OPT_ID) === 0;
+    if (isBad || (isNew && (tcb === undefined || tcb.state === "CLOSED"))) throw invalid("SO_TIMESTAMPING", value);
+    if (isNew && tcb !== undefined) this.stampBase = (value & OPT_ID_TCP) !== 0 ? tcb.dataEnd : tcb.dataStart;
+    this.timestamping = value;
   }
 
   /** SO_LINGER. Note: like Linux with `seconds` 0, CLOSE resets at once; else what is not delivered by then is given up with RST. */

@@ -16,9 +16,10 @@ export function hasUrgentByte(tcb: Tcb): boolean {
   return mark >= 0 && mark < tcb.receiveQueue.length;
 }
 
-/** Whether a read would give anything. */
-export function isReadable(tcb: Tcb, inline: boolean): boolean {
-  return tcb.receiveQueue.length > (!inline && urgentMark(tcb) === 0 ? 1 : 0);
+/** Whether a read would give anything, and as much as the mark of SO_RCVLOWAT wants. */
+export function isReadable(tcb: Tcb, inline: boolean, lowWaterBytes = 1): boolean {
+  const least = Math.min(lowWaterBytes, Math.max(1, tcb.receiveBufferBytes));
+  return tcb.receiveQueue.length >= least + (!inline && urgentMark(tcb) === 0 ? 1 : 0);
 }
 
 /** Copies what is there into `target`, up to the mark but not across it; an urgent byte that stands first is left out unless it is in line. */

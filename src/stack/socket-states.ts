@@ -1,8 +1,11 @@
 /** What the state of a connection means to its socket. */
 
+import { RawTcpError } from "../base/errors.js";
 import { seqDiff } from "../base/seq.js";
 import type { ConnectionConfig } from "../tcp/config.js";
 import type { Connection } from "../tcp/connection.js";
+import { isWritable as hasSendRoom } from "../tcp/send-space.js";
+import { IpAddress } from "../wire/address.js";
 import { SOMAXCONN } from "./socket-constants.js";
 
 /** A Fast Open connection of a listener is open for its user before the handshake is done. */
@@ -37,4 +40,34 @@ export function queueSizes(
   if (receiver !== "linux") return { backlog: Math.max(0, wanted) };
   const size = (wanted < 0 ? SOMAXCONN : Math.min(wanted, SOMAXCONN)) + 1;
   return { backlog: size, synBacklog: size };
+}
+
+/** A cookie is asked for, and the data will be given later. */
+export const NO_DATA = new Uint8Array(0);
+
+/** By family. */
+export const UNSPECIFIED = { 4: new IpAddress(4, 0, 0, 0, 0), 6: new IpAddress(6, 0, 0, 0, 0) } as const;
+
+/** EAGAIN. */
+export function wouldBlock(call: string): RawTcpError {
+  return new RawTcpError("EAGAIN", `${call}: would have to wait`);
+}
+
+/** ENOTCONN. */
+export function notConnected(call: string): RawTcpError {
+  return new RawTcpError("ENOTCONN", `${call}: not connected`);
+}
+
+/** A third of the buffer is free, or the user is owed "writable". Note: Linux does the same (sk_stream_is_writeable). */
+export function isWritable(connection: Connection): boolean {
+  const { tcb } = connection;
+  if (hasSendRoom(tcb)) return true;
+  tcb.writeBlocked = true;
+  return false;
+}
+
+/** FreeBSD's order of errors: EPIPE where nothing can be sent any more, ENOTCONN where nothing can be sent yet. */
+export function requireSendable(connection: Connection | undefined, isShut: boolean): void {
+  if (isShut || (connection !== undefined && isGone(connection))) throw new RawTcpError("EPIPE", "send: nothing can be sent");
+  if (connection === undefined || isOpening(connection)) throw notConnected("send");
 }

@@ -10,8 +10,8 @@ import type { ConnectionConfig } from "../tcp/config.js";
 import { Connection } from "../tcp/connection.js";
 import { holdForMore, setCork, written } from "../tcp/cork.js";
 import { TCP_STATE_NUMBERS, type TcpInfo } from "../tcp/info.js";
-import { isWritable } from "../tcp/send-space.js";
-import { IpAddress } from "../wire/address.js";
+import type { IpAddress } from "../wire/address.js";
+import { ErrorQueue } from "./error-queue.js";
 import type { Listener } from "./listener.js";
 import {
   MSG_EOR,
@@ -19,6 +19,7 @@ import {
   MSG_MORE,
   MSG_OOB,
   MSG_PEEK,
+  MSG_ZEROCOPY,
   POLLERR,
   POLLHUP,
   POLLIN,
@@ -28,7 +29,20 @@ import {
 } from "./socket-constants.js";
 import { type Linger, type NumberOption, SocketOptions } from "./socket-options.js";
 import { hasUrgentByte, isReadable, readStream, urgentMark } from "./socket-receive.js";
-import { failureCode, finAcked, isGone, isOpening, peerFinished, queueSizes } from "./socket-states.js";
+import {
+  failureCode,
+  finAcked,
+  isGone,
+  isOpening,
+  isWritable,
+  NO_DATA,
+  notConnected,
+  peerFinished,
+  queueSizes,
+  requireSendable,
+  UNSPECIFIED,
+  wouldBlock,
+} from "./socket-states.js";
 import type { Stack } from "./stack.js";
 
 /** Where sockets live. */
@@ -51,6 +65,7 @@ export type SocketRequest = "SIOCINQ" | "SIOCOUTQ" | "SIOCOUTQNSD" | "SIOCATMARK
 /** `socket(AF_INET or AF_INET6, SOCK_STREAM | SOCK_NONBLOCK, IPPROTO_TCP)`: `new StackSocket(host, 4)`. */
 export class StackSocket {
   readonly family: 4 | 6;
+  readonly errors = new ErrorQueue();
   readonly #host: SocketHost;
   /** FreeBSD's answers instead of Linux's. */
   readonly #isBsd: boolean;
@@ -80,7 +95,7 @@ export class StackSocket {
     this.family = family;
   }
 
-  /** The connection behind the socket, for those who want to look inside. */
+  /** The connection behind it, for those who want to look inside. */
   get connection(): Connection | undefined {
     return this.#connection;
   }
@@ -211,14 +226,14 @@ export class StackSocket {
    * Takes as much of `data` as the send buffer holds and returns how many bytes. Flags: MSG_MORE (more follows at once: no
    * partial segment yet), MSG_OOB (the last byte is urgent). Throws `EAGAIN` when it is full or the connection not open yet, `EPIPE`
    * after shutdown or the end, once the error that ended the connection. `now` is of use where TCP_FASTOPEN_CONNECT has kept the
-   * SYN for this data; without it, it is as old as `connect`.
+   * SYN for this data; without it, it is as old as `connect`. `stamps` are the bits of SO_TIMESTAMPING for this data alone.
    */
-  send(data: Uint8Array, flags = 0, now?: Micros): number {
+  send(data: Uint8Array, flags = 0, now?: Micros, stamps?: number): number {
     this.#live();
     const deferred = this.#deferred;
     if (deferred !== undefined) return this.#openWith(data, flags, deferred, now ?? deferred.at);
     const { connection } = this;
-    if (this.#isBsd) this.#throwUnsendable();
+    if (this.#isBsd) requireSendable(connection, this.#shutdownWrite);
     this.#throwError("send");
     if (connection === undefined || this.#shutdownWrite) throw new RawTcpError("EPIPE", "send: nothing can be sent");
     if (isOpening(connection)) throw wouldBlock("send");
@@ -230,6 +245,8 @@ export class StackSocket {
     const endsRecord = (flags & MSG_EOR) !== 0 && taken === data.length;
     if (written(tcb, more, endsRecord, this.#options.corked)) connection.wake?.();
     if (taken === 0 && data.length > 0) throw wouldBlock("send");
+    const { zerocopy, timestamping: asked, stampBase } = this.#options;
+    if (taken > 0) this.errors.noteSent(tcb, zerocopy && (flags & MSG_ZEROCOPY) !== 0, stamps ?? asked, stampBase);
     return taken;
   }
 
@@ -293,6 +310,19 @@ export class StackSocket {
     this.#unbind();
   }
 
+  /** `connect` to AF_UNSPEC: resets, or ends the listener; the socket may begin anew. Note: Linux does the same (tcp_disconnect). */
+  disconnect(now: Micros): void {
+    this.#live();
+    this.#listener?.close(now);
+    this.#listener = this.#deferred = undefined;
+    const { connection } = this;
+    const wasOpen = connection !== undefined && !isGone(connection);
+    if (wasOpen) connection.abort(now);
+    this.#forget();
+    this.#shutdownRead = this.#shutdownWrite = false;
+    this.#error = wasOpen ? "ECONNRESET" : "";
+  }
+
   /** As `close` with SO_LINGER of 0 s: RST. */
   abort(now: Micros): void {
     this.#live();
@@ -313,13 +343,14 @@ export class StackSocket {
     const over = connection === undefined || isGone(connection);
     let mask = over || (this.#receiveShut && sendShut) ? POLLHUP : 0;
     if (this.#receiveShut) mask |= POLLIN | POLLRDHUP;
+    const { outOfBandInline, receiveLowWater } = this.#options;
     if (connection === undefined || !isOpening(connection)) {
-      if (connection !== undefined && isReadable(connection.tcb, this.#options.outOfBandInline)) mask |= POLLIN;
-      if (connection === undefined || sendShut || this.#writable(connection)) mask |= POLLOUT;
+      if (connection !== undefined && isReadable(connection.tcb, outOfBandInline, receiveLowWater)) mask |= POLLIN;
+      if (connection === undefined || sendShut || isWritable(connection)) mask |= POLLOUT;
       if (connection !== undefined && this.#urgentReady(connection)) mask |= POLLPRI;
     }
-    const isQueued = connection?.tcb.linux?.hasErrorQueued === true;
-    return this.#pendingError() === "" && !isQueued ? mask : mask | POLLERR;
+    const hasError = this.errors.length > 0 || connection?.tcb.linux?.hasErrorQueued === true || this.#pendingError() !== "";
+    return hasError ? mask | POLLERR : mask;
   }
 
   /** Throws `EINVAL` for a listening socket. */
@@ -409,8 +440,8 @@ export class StackSocket {
 
   /** Unspecified address and port 0 before there is a name. */
   getsockname(): SocketAddress {
-    const connection = this.#connection;
-    if (connection !== undefined) return { address: connection.tcb.local, port: connection.tcb.localPort };
+    const tcb = this.#connection?.tcb;
+    if (tcb !== undefined) return { address: tcb.local, port: tcb.localPort };
     return this.#bound ?? { address: UNSPECIFIED[this.family], port: 0 };
   }
 
@@ -516,14 +547,6 @@ export class StackSocket {
     if (code !== "") throw new RawTcpError(code, `${call}: the connection has failed`);
   }
 
-  /** What was ended can be sent to no more, whatever ended it; and before the handshake is done there is nobody to send to. */
-  #throwUnsendable(): void {
-    const connection = this.#connection;
-    if (this.#shutdownWrite || (connection !== undefined && isGone(connection)))
-      throw new RawTcpError("EPIPE", "send: nothing can be sent");
-    if (connection === undefined || isOpening(connection)) throw notConnected("send");
-  }
-
   // Readiness
 
   /** FreeBSD's sopoll: errors show as readiness, and one that was never connected is ready for nothing. */
@@ -533,7 +556,7 @@ export class StackSocket {
     const isOpen = connection !== undefined && !isOpening(connection);
     let mask = 0;
     if (receiveShut || failed || (isOpen && isReadable(connection.tcb, this.#options.outOfBandInline))) mask |= POLLIN;
-    if (sendShut || failed || (isOpen && this.#writable(connection))) mask |= POLLOUT;
+    if (sendShut || failed || (isOpen && isWritable(connection))) mask |= POLLOUT;
     if (isOpen && this.#urgentReady(connection)) mask |= POLLPRI;
     if (!receiveShut) return mask;
     return mask | POLLRDHUP | (sendShut ? POLLHUP : 0);
@@ -542,14 +565,6 @@ export class StackSocket {
   get #receiveShut(): boolean {
     const connection = this.#connection;
     return this.#shutdownRead || (connection !== undefined && (isGone(connection) || peerFinished(connection)));
-  }
-
-  /** A third of the buffer is free, or the user is owed "writable". Note: Linux does the same (sk_stream_is_writeable). */
-  #writable(connection: Connection): boolean {
-    const { tcb } = connection;
-    if (isWritable(tcb)) return true;
-    tcb.writeBlocked = true;
-    return false;
   }
 
   #urgentReady({ tcb }: Connection): boolean {
@@ -576,17 +591,4 @@ export class StackSocket {
   #config(): ConnectionConfig {
     return this.#connection?.tcb.config ?? { ...this.#host.stack.defaults, ...this.#options.config };
   }
-}
-
-/** A cookie is asked for, and the data will be given later. */
-const NO_DATA = new Uint8Array(0);
-
-const UNSPECIFIED = { 4: new IpAddress(4, 0, 0, 0, 0), 6: new IpAddress(6, 0, 0, 0, 0) } as const;
-
-function wouldBlock(call: string): RawTcpError {
-  return new RawTcpError("EAGAIN", `${call}: would have to wait`);
-}
-
-function notConnected(call: string): RawTcpError {
-  return new RawTcpError("ENOTCONN", `${call}: not connected`);
 }

@@ -65,6 +65,7 @@ function acknowledge(tcb: Tcb, seg: Segment, now: Micros): boolean {
   if (tcb.urgentOut && seqGe(snd.una, snd.up)) tcb.urgentOut = false;
   // The peer is there again: what a router said before is no reason any more. Note: Linux does the same.
   tcb.softError = undefined;
+  tcb.transmitMarks?.noteAcknowledged(tcb, now);
   tellWritable(tcb);
   return finAcked;
 }

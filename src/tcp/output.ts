@@ -114,6 +114,7 @@ function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const flags = answer ? SYN | ACK | synAckEcnFlags(tcb) : SYN | synEcnFlags(tcb, repeated);
   emitSegment(tcb, out, now, flags, tcb.iss, answer ? tcb.rcv.nxt : 0, field, 0, data, note);
   acknowledged(tcb);
+  tcb.transmitMarks?.noteSent(tcb, now);
   if (repeated) tcb.counters.retransmits++;
   // Note: in a simultaneous open Linux lets the timer of its SYN run on.
   const runsOn = tcb.linux !== undefined && answer && !tcb.passive && tcb.timers.retransmission > now;
@@ -309,6 +310,7 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
   else if (tcb.recovery.active) tcb.recovery.prr.sent(seqDiff(end, seq));
   snd.nxt = end;
   snd.max = seqMax(snd.max, end);
+  tcb.transmitMarks?.noteSent(tcb, now);
   pace(tcb, data, now);
   if (tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
   tcb.timers.persist = NEVER;

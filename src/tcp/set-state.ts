@@ -18,7 +18,10 @@ export function setState(tcb: Tcb, to: State, reason: string, now: Micros): void
   }
   // Note: in Linux what is left in TIME-WAIT, or comes out of the SYN queue, is another socket, with a rate limit of its own.
   if (tcb.linux !== undefined && (to === "TIME-WAIT" || from === "SYN-RECEIVED")) tcb.lastChallengeAt = -NEVER;
-  if (to === "CLOSED" || to === "LISTEN") release(tcb);
+  if (to === "CLOSED" || to === "LISTEN") {
+    release(tcb);
+    tcb.transmitMarks?.releaseAll(tcb, now);
+  }
   if (to === "CLOSED") tcb.events |= EVENT_CLOSED;
   tcb.observer?.state(tcb.owner, from, to, reason, now);
 }

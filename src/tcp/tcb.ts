@@ -37,6 +37,7 @@ import { SackBlocks } from "./sack-blocks.js";
 import { SendLimits } from "./send-limits.js";
 import { SentList } from "./sent-list.js";
 import type { State } from "./state.js";
+import type { TransmitMarks } from "./transmit-marks.js";
 
 export class SendVariables {
   una = 0;
@@ -212,6 +213,8 @@ export class Tcb {
   readonly batch = new SegmentBatch();
 
   readonly sendQueue = new ByteRing();
+  /** Where the user wants to know what becomes of sent data; undefined as long as nobody asks. */
+  transmitMarks: TransmitMarks | undefined;
   readonly receiveQueue = new ByteRing();
   readonly outOfOrder = new RangeSet();
   readonly sent = new SentList();

@@ -17,7 +17,7 @@ beforeAll(() => {
   writeFileSync(join(folder, "a/good.pkt"), ACCEPTED);
   writeFileSync(join(folder, "a/printing.pkt"), `${ACCEPTED} +0 %{ print("cwnd", tcpi_snd_cwnd) }%`);
   writeFileSync(join(folder, "b/bad.pkt"), `${ACCEPTED} +0 > . 1:1(0) ack 1`);
-  writeFileSync(join(folder, "b/beyond.pkt"), `${ACCEPTED} +0 splice(1) = 0`);
+  writeFileSync(join(folder, "b/beyond.pkt"), `${ACCEPTED} +0 mmap(1) = 0`);
   writeFileSync(join(folder, "b/broken.pkt"), "0 < S");
 });
 afterAll(() => {
@@ -35,7 +35,7 @@ describe("drill", () => {
     expect(stdout).toMatch(
       /FAIL .*bad\.pkt:10: no packet was sent\n {2}event {5}\+0 > \. 1:1\(0\) ack 1\n {2}expected {2}at 0\.1/,
     );
-    expect(stdout).toMatch(/UNSUPPORTED .*beyond\.pkt:10: the system call splice\n/);
+    expect(stdout).toMatch(/UNSUPPORTED .*beyond\.pkt:10: the system call mmap\n/);
     expect(stdout).toMatch(/ERROR .*broken\.pkt:1: line 1, column 6: the script ends here: expected sequence numbers/);
     expect(stdout).toMatch(/\/a +2 +2 +0 +0 +0\n.*\/b +3 +0 +1 +1 +1\nall +5 +2 +1 +1 +1\n$/);
   });
