@@ -2,6 +2,7 @@
  * The system calls of a script, made to the kernel of this thread. Its sockets never block: a call that has to wait is asked again, so that
  * the script's packets can come meanwhile, and what scripts see of O_NONBLOCK is their own.
  */
+import type { Micros } from "../base/time.js";
 import { utf8Encode } from "../base/utf8.js";
 import { errnoName, HOST_LITTLE_ENDIAN } from "../kernel/libc.js";
 import { sockaddrOf, socketAddressOf } from "../kernel/sockaddr.js";
@@ -12,7 +13,8 @@ import { IOCTLS, SOCKET_OPTIONS } from "../script/constants.js";
 import { ScriptFailure, UnsupportedError } from "../script/errors.js";
 import { type CallResult, type CallWatcher, type PendingCall, type ScriptCalls, withDeadline } from "../script/host.js";
 import type { Settings } from "../script/settings.js";
-import { argument, fieldOf, iovecLength, itemsOf, numberOf, optionalNumber } from "../script/values.js";
+import { argument, fieldOf, iovecLength, isNullPointer, itemsOf, numberOf, optionalNumber } from "../script/values.js";
+import { receiveMessage } from "./live-messages.js";
 import type { LiveWorld } from "./live-world.js";
 
 const O_NONBLOCK = 0x800;
@@ -20,6 +22,8 @@ const MSG_PEEK = 2;
 const MSG_DONTWAIT = 0x40;
 const MSG_WAITALL = 0x100;
 const MSG_NOSIGNAL = 0x4000;
+const MSG_ERRQUEUE = 0x2000;
+const MSG_ZEROCOPY = 0x400_0000;
 const MSG_FASTOPEN = 0x2000_0000;
 const POLLIN = 1;
 const POLLOUT = 4;
@@ -27,6 +31,9 @@ const F_GETFL = 3;
 const F_SETFL = 4;
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
+const SO_LINGER = 13;
+const SO_RCVTIMEO = 20;
+const SO_SNDTIMEO = 21;
 const SOL_TCP = 6;
 const TCP_INFO = 11;
 const TCP_CONGESTION = 13;
@@ -39,6 +46,11 @@ interface Descriptor {
   readonly isEpoll: boolean;
   /** A socket that has neither listened nor connected yet. */
   isNew: boolean;
+  /** SO_RCVTIMEO and SO_SNDTIMEO in microseconds; 0 for none. The kernel keeps them only where it blocks. */
+  receiveTimeoutUs: number;
+  sendTimeoutUs: number;
+  /** SO_LINGER is on with a time: CLOSE would keep this thread. */
+  lingers: boolean;
 }
 
 /** What sockets get that a script does not ask for. */
@@ -56,6 +68,8 @@ export class LiveCalls implements ScriptCalls {
   readonly #watcher: CallWatcher;
   readonly #defaults: () => SocketDefaults;
   readonly #descriptors = new Map<number, Descriptor>();
+  readonly #lent: Uint8Array[] = [];
+  readonly #start: Micros;
   #current: number | undefined;
 
   constructor(calls: SystemCalls, world: LiveWorld, ends: Settings, watcher: CallWatcher, defaults: () => SocketDefaults) {
@@ -64,6 +78,7 @@ export class LiveCalls implements ScriptCalls {
     this.#ends = ends;
     this.#watcher = watcher;
     this.#defaults = defaults;
+    this.#start = world.start;
   }
 
   info(): Readonly<Record<string, number>> | undefined {
@@ -122,7 +137,7 @@ export class LiveCalls implements ScriptCalls {
       case "readv":
         return this.#receive(args, iovecLength(argument(args, 1)), 0);
       case "recvmsg":
-        return this.#receive([argument(args, 0)], messageLength(argument(args, 1)), numberOf(argument(args, 2)));
+        return this.#receiveMessage(args);
       case "write":
       case "send":
       case "sendto":
@@ -130,6 +145,8 @@ export class LiveCalls implements ScriptCalls {
       case "writev":
         return this.#send(args, iovecLength(argument(args, 1)), 0);
       case "sendmsg":
+        if (fieldOf(argument(args, 1), "msg_control") !== undefined)
+          throw new UnsupportedError("msg_control of sendmsg on a live kernel");
         return this.#send(args, messageLength(argument(args, 1)), numberOf(argument(args, 2)));
       case "close":
         return this.#once(() => this.#close(numberOf(argument(args, 0))));
@@ -140,14 +157,16 @@ export class LiveCalls implements ScriptCalls {
       case "ioctl":
         return this.#on(args, ({ fd }) => this.#ioctl(fd, args));
       case "setsockopt":
-        return this.#on(args, ({ fd }) => this.#setOption(fd, args));
+        return this.#on(args, (descriptor) => this.#setOption(descriptor, args));
       case "getsockopt":
         return this.#on(args, ({ fd }) => this.#getOption(fd, args));
       case "poll":
         return this.#poll(args);
       case "epoll_create":
       case "epoll_create1":
-        return this.#once(() => this.#keep(call, calls.epoll_create1(0), { isNonBlocking: false, isEpoll: true, isNew: false }));
+        return this.#once(() =>
+          this.#keep(call, calls.epoll_create1(0), { isNonBlocking: false, isEpoll: true, isNew: false, ...PLAIN }),
+        );
       case "epoll_ctl":
         return this.#once(() => this.#changeEpoll(args));
       case "epoll_wait":
@@ -171,12 +190,21 @@ export class LiveCalls implements ScriptCalls {
   }
 
   /** A call that waits for `events` where the kernel says EAGAIN, unless it is not to block. */
-  #waiting(args: readonly Expression[], flags: number, events: number, action: (descriptor: Descriptor) => number): PendingCall {
+  #waiting(
+    args: readonly Expression[],
+    flags: number,
+    events: number,
+    action: (descriptor: Descriptor, isOver: boolean) => number,
+  ): PendingCall {
+    const begun = this.#world.now;
     return () => {
       const descriptor = this.#descriptors.get(numberOf(argument(args, 0)));
       if (descriptor === undefined) return { value: -1, errno: "EBADF" };
-      const result = resultOf(action(descriptor));
-      if (result.errno !== "EAGAIN" || descriptor.isNonBlocking || (flags & MSG_DONTWAIT) !== 0) return result;
+      const timeoutUs = events === POLLIN ? descriptor.receiveTimeoutUs : descriptor.sendTimeoutUs;
+      const isOver = timeoutUs > 0 && this.#world.now >= begun + timeoutUs;
+      const result = resultOf(action(descriptor, isOver));
+      if (result.errno !== "EAGAIN" || isOver || !mayBlock(descriptor, flags)) return result;
+      if (timeoutUs > 0) this.#world.waitedUntil = begun + timeoutUs;
       this.#world.waitedFor = [{ fd: descriptor.fd, events }];
       return undefined;
     };
@@ -200,7 +228,7 @@ export class LiveCalls implements ScriptCalls {
     if (mss > 0) this.#calls.setsockopt(fd, SOL_TCP, TCP_MAXSEG, int32(mss), 4);
     this.#current = fd;
     this.#watcher.opened();
-    return this.#keep(call, fd, { isNonBlocking: (bits & O_NONBLOCK) !== 0, isEpoll: false, isNew: true });
+    return this.#keep(call, fd, { isNonBlocking: (bits & O_NONBLOCK) !== 0, isEpoll: false, isNew: true, ...PLAIN });
   }
 
   /** Gives the kernel's descriptor the script's number. */
@@ -222,7 +250,8 @@ export class LiveCalls implements ScriptCalls {
     const { local, localPort, remote, remotePort } = this.#ends;
     const own = end === "local" ? { ip: local, port: localPort } : { ip: remote, port: remotePort };
     const family = fieldOf(written, "sa_family")?.value;
-    if (family?.kind === "name" && family.name === "AF_UNSPEC") return action(fd, new Uint8Array(16), 16);
+    const named = written.kind === "name" ? written : family;
+    if (named?.kind === "name" && named.name === "AF_UNSPEC") return action(fd, new Uint8Array(16), 16);
     const port = (fieldOf(written, "sin_port") ?? fieldOf(written, "sin6_port"))?.value;
     const address = (fieldOf(written, "sin_addr") ?? fieldOf(written, "sin6_addr"))?.value;
     const text = address?.kind === "call" && address.args[0]?.kind === "text" ? address.args[0].value : String(own.ip);
@@ -235,7 +264,7 @@ export class LiveCalls implements ScriptCalls {
     return this.#waiting(call.args, 0, POLLIN, ({ fd }) => {
       const accepted = this.#calls.accept4(fd, null, null, flags | O_NONBLOCK);
       if (accepted >= 0) this.#current = accepted;
-      return this.#keep(call, accepted, { isNonBlocking: (flags & O_NONBLOCK) !== 0, isEpoll: false, isNew: false });
+      return this.#keep(call, accepted, { isNonBlocking: (flags & O_NONBLOCK) !== 0, isEpoll: false, isNew: false, ...PLAIN });
     });
   }
 
@@ -269,15 +298,38 @@ export class LiveCalls implements ScriptCalls {
 
   #receive(args: readonly Expression[], size: number, flags: number): PendingCall {
     const expected = args[1];
+    const isNull = expected !== undefined && isNullPointer(expected);
     const buffer = new Uint8Array(Math.min(size, 1 << 26));
     let taken = 0;
-    return this.#waiting(args, flags, POLLIN, ({ fd }) => {
-      const count = this.#calls.recvfrom(fd, buffer.subarray(taken), buffer.length - taken, flags & ~MSG_WAITALL, null, null);
-      if (count < 0) return count;
+    return this.#waiting(args, flags, POLLIN, (descriptor, isOver) => {
+      const { fd } = descriptor;
+      // Where it may block, SO_RCVLOWAT counts, which poll heeds.
+      if (mayBlock(descriptor, flags) && !isOver && taken === 0 && !this.#isReady(fd, POLLIN)) return AGAIN;
+      const into = isNull ? null : buffer.subarray(taken);
+      const count = this.#calls.recvfrom(fd, into, buffer.length - taken, flags & ~MSG_WAITALL, null, null);
+      if (count < 0) return isOver && taken > 0 ? taken : count;
       taken += count;
-      if ((flags & (MSG_WAITALL | MSG_PEEK)) === MSG_WAITALL && count > 0 && taken < size) return AGAIN;
+      if ((flags & (MSG_WAITALL | MSG_PEEK)) === MSG_WAITALL && count > 0 && taken < size && !isOver) return AGAIN;
       if (expected?.kind === "text") checkText(expected.value, buffer.subarray(0, taken));
       return taken;
+    });
+  }
+
+  #isReady(fd: number, events: number): boolean {
+    const pollfds = pollfdsOf([{ fd, events }]);
+    this.#calls.poll(pollfds, 1, 0);
+    return readyEvents(pollfds, 0) !== 0;
+  }
+
+  #receiveMessage(args: readonly Expression[]): PendingCall {
+    const message = argument(args, 1);
+    const [size, flags] = [messageLength(message), numberOf(argument(args, 2))];
+    // What is not in the error queue is not waited for.
+    const waits = (flags & MSG_ERRQUEUE) === 0 ? flags : flags | MSG_DONTWAIT;
+    return this.#waiting(args, waits, POLLIN, ({ fd }) => {
+      const { now, toleranceUs } = this.#world;
+      const times = { now, start: this.#start, toleranceUs: this.#ends.toleranceUs ?? toleranceUs };
+      return receiveMessage(this.#calls, fd, size, flags, message, times);
     });
   }
 
@@ -285,6 +337,9 @@ export class LiveCalls implements ScriptCalls {
     const text = argument(args, 1);
     const data = new Uint8Array(size);
     if (text.kind === "text") data.set(utf8Encode(text.value).subarray(0, size));
+    // The kernel sends from this memory for as long as it likes.
+    if ((flags & MSG_ZEROCOPY) !== 0) this.#lent.push(data);
+    const isNull = isNullPointer(text);
     let taken = 0;
     let hasOpened = false;
     return this.#waiting(args, flags, POLLOUT, (descriptor) => {
@@ -300,7 +355,7 @@ export class LiveCalls implements ScriptCalls {
       }
       for (;;) {
         const left = data.subarray(taken);
-        const count = this.#calls.sendto(fd, left, left.length, (flags & ~MSG_FASTOPEN) | MSG_NOSIGNAL, null, 0);
+        const count = this.#calls.sendto(fd, isNull ? null : left, left.length, (flags & ~MSG_FASTOPEN) | MSG_NOSIGNAL, null, 0);
         // What was taken before counts, unless the call may wait for the rest.
         if (count < 0) return taken > 0 && (isNonBlocking || (flags & MSG_DONTWAIT) !== 0) ? taken : count;
         taken += count;
@@ -312,6 +367,7 @@ export class LiveCalls implements ScriptCalls {
   #close(number: number): number {
     const descriptor = this.#descriptors.get(number);
     if (descriptor === undefined) return -9; // EBADF
+    if (descriptor.lingers) throw new UnsupportedError("a CLOSE that waits (SO_LINGER) on a live kernel");
     this.#descriptors.delete(number);
     if (this.#current === descriptor.fd) this.#current = undefined;
     return this.#calls.close(descriptor.fd);
@@ -340,10 +396,18 @@ export class LiveCalls implements ScriptCalls {
     return result;
   }
 
-  #setOption(fd: number, args: readonly Expression[]): number {
+  #setOption(descriptor: Descriptor, args: readonly Expression[]): number {
     const [level, option] = levelAndOption(argument(args, 1), argument(args, 2));
-    const bytes = optionBytes(argument(args, 3));
-    return this.#calls.setsockopt(fd, level, option, bytes, optionLength(argument(args, 4)) ?? bytes.length);
+    const value = argument(args, 3);
+    const bytes = isNullPointer(value) ? null : optionBytes(value);
+    const length = optionLength(argument(args, 4)) ?? bytes?.length ?? 0;
+    const result = this.#calls.setsockopt(descriptor.fd, level, option, bytes, length);
+    if (result < 0 || level !== SOL_SOCKET || bytes === null) return result;
+    const [first = 0, second = 0] = (itemsOf(value)[0]?.kind === "struct" ? structFields(value) : []).map(Number);
+    if (option === SO_LINGER) descriptor.lingers = first !== 0 && second !== 0;
+    if (option === SO_RCVTIMEO) descriptor.receiveTimeoutUs = first * 1_000_000 + second;
+    if (option === SO_SNDTIMEO) descriptor.sendTimeoutUs = first * 1_000_000 + second;
+    return result;
   }
 
   #getOption(fd: number, args: readonly Expression[]): number {
@@ -429,6 +493,7 @@ export class LiveCalls implements ScriptCalls {
   }
 }
 
+const PLAIN = { receiveTimeoutUs: 0, sendTimeoutUs: 0, lingers: false } as const;
 /** -EAGAIN: the call waits. */
 const AGAIN = -11;
 /** struct epoll_event is packed on x86-64, and nowhere else. */
@@ -440,9 +505,7 @@ function resultOf(result: number): CallResult {
 
 function messageLength(message: Expression): number {
   const vector = fieldOf(message, "msg_iov")?.value;
-  const control = fieldOf(message, "msg_control")?.value;
   if (vector === undefined) throw new UnsupportedError("a msghdr without msg_iov");
-  if (control !== undefined && control.kind !== "any") throw new UnsupportedError("msg_control on a live kernel");
   return iovecLength(vector);
 }
 
@@ -457,8 +520,9 @@ function optionBytes(value: Expression): Uint8Array {
   const [item] = itemsOf(value);
   if (item?.kind === "text") return utf8Encode(item.value);
   if (item?.kind === "struct") {
-    const fields = item.fields.map((field) => numberOf(field.value));
-    return concatenated(fields.map(int32));
+    // A struct timeval has two long ones.
+    const isTime = fieldOf(item, "tv_sec") !== undefined;
+    return concatenated(structFields(item).map(isTime ? int64 : int32));
   }
   return concatenated(itemsOf(value).map((one) => int32(numberOf(one))));
 }
@@ -469,6 +533,22 @@ function optionLength(length: Expression): number | undefined {
 
 function concatenated(parts: readonly Uint8Array[]): Uint8Array {
   return Uint8Array.from(parts.flatMap((part) => [...part]));
+}
+
+function structFields(value: Expression): number[] {
+  const [item] = itemsOf(value);
+  return item?.kind === "struct" ? item.fields.map((field) => numberOf(field.value)) : [];
+}
+
+/** Whether a call on it may block, as the script sees it. */
+function mayBlock({ isNonBlocking }: Descriptor, flags: number): boolean {
+  return !isNonBlocking && (flags & MSG_DONTWAIT) === 0;
+}
+
+function int64(value: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigInt64(0, BigInt(value), HOST_LITTLE_ENDIAN);
+  return bytes;
 }
 
 function int32(value: number): Uint8Array {

@@ -36,11 +36,14 @@ export class LiveWorld implements ScriptWorld {
   readonly #wire: LiveWire;
   readonly #calls: SystemCalls;
   #origin: Micros;
+  /** The script's time zero. */
+  readonly start: Micros;
 
   constructor(wire: LiveWire, calls: SystemCalls, start: Micros) {
     this.#wire = wire;
     this.#calls = calls;
     this.#origin = monotonicNow() - start;
+    this.start = start;
   }
 
   get now(): Micros {
