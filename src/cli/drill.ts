@@ -32,7 +32,7 @@ export interface Drilled {
 const FEW_SCRIPTS = 40;
 /** Live scripts wait most of their time. */
 const LIVE_THREADS = 16;
-const CALM_THREADS = 2;
+const CALM_THREADS = [2, 1] as const;
 /** Packets and calls that are shown of a script that failed: the last ones. */
 const SHOWN_STEPS = 40;
 
@@ -145,9 +145,11 @@ async function runLive(jobs: readonly DrillJob[], mostSeconds: number, threads: 
   timed.sort((a, b) => b.seconds - a.seconds);
   const ordered = timed.map(({ job }) => job);
   for (const result of await runInThreads(ordered, threads)) if (result !== undefined) results[result.index] = result;
-  // Where all the others had the processor, time tells little: what failed is tried again with little beside it.
-  const failed = ordered.filter(({ index }) => results[index]?.verdict.outcome === "fail");
-  for (const result of await runInThreads(failed, CALM_THREADS)) if (result !== undefined) results[result.index] = result;
+  // Where all the others had the processor, time tells little: what failed is tried again with little beside it, and then alone.
+  for (const calm of CALM_THREADS) {
+    const failed = ordered.filter(({ index }) => results[index]?.verdict.outcome === "fail");
+    for (const result of await runInThreads(failed, calm)) if (result !== undefined) results[result.index] = result;
+  }
   return results;
 }
 
