@@ -5,6 +5,7 @@
 import type { Micros } from "../base/time.js";
 import { utf8Encode } from "../base/utf8.js";
 import { errnoName, HOST_LITTLE_ENDIAN } from "../kernel/libc.js";
+import { beginLingeringClose } from "../kernel/lingering-close.js";
 import { sockaddrOf, socketAddressOf } from "../kernel/sockaddr.js";
 import { type PollRequest, pollfdsOf, readyEvents, type SystemCalls } from "../kernel/system-calls.js";
 import { tcpInfoFields } from "../kernel/tcp-info.js";
@@ -38,6 +39,8 @@ const SOL_TCP = 6;
 const TCP_INFO = 11;
 const TCP_CONGESTION = 13;
 const TCP_MAXSEG = 2;
+/** How often a CLOSE that waits is looked after. */
+const CLOSE_WATCH: Micros = 1000;
 
 interface Descriptor {
   /** The kernel's number. */
@@ -49,7 +52,7 @@ interface Descriptor {
   /** SO_RCVTIMEO and SO_SNDTIMEO in microseconds; 0 for none. The kernel keeps them only where it blocks. */
   receiveTimeoutUs: number;
   sendTimeoutUs: number;
-  /** SO_LINGER is on with a time: CLOSE would keep this thread. */
+  /** SO_LINGER is on with a time: CLOSE waits. */
   lingers: boolean;
 }
 
@@ -149,7 +152,7 @@ export class LiveCalls implements ScriptCalls {
           throw new UnsupportedError("msg_control of sendmsg on a live kernel");
         return this.#send(args, messageLength(argument(args, 1)), numberOf(argument(args, 2)));
       case "close":
-        return this.#once(() => this.#close(numberOf(argument(args, 0))));
+        return this.#close(numberOf(argument(args, 0)));
       case "shutdown":
         return this.#on(args, ({ fd }) => calls.shutdown(fd, numberOf(argument(args, 1))));
       case "fcntl":
@@ -364,13 +367,21 @@ export class LiveCalls implements ScriptCalls {
     });
   }
 
-  #close(number: number): number {
-    const descriptor = this.#descriptors.get(number);
-    if (descriptor === undefined) return -9; // EBADF
-    if (descriptor.lingers) throw new UnsupportedError("a CLOSE that waits (SO_LINGER) on a live kernel");
-    this.#descriptors.delete(number);
-    if (this.#current === descriptor.fd) this.#current = undefined;
-    return this.#calls.close(descriptor.fd);
+  #close(number: number): PendingCall {
+    let isWaiting: (() => boolean) | undefined;
+    return () => {
+      if (isWaiting === undefined) {
+        const descriptor = this.#descriptors.get(number);
+        if (descriptor === undefined) return { value: -1, errno: "EBADF" };
+        this.#descriptors.delete(number);
+        if (this.#current === descriptor.fd) this.#current = undefined;
+        if (!descriptor.lingers) return resultOf(this.#calls.close(descriptor.fd));
+        isWaiting = beginLingeringClose(this.#calls, descriptor.fd);
+      }
+      if (!isWaiting()) return resultOf(0);
+      this.#world.waitedUntil = this.#world.now + CLOSE_WATCH;
+      return undefined;
+    };
   }
 
   #control(descriptor: Descriptor, command: number, args: readonly Expression[]): number {

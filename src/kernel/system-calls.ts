@@ -25,6 +25,8 @@ export interface SystemCalls {
   write(fd: number, data: Pointer, length: number): number;
   shutdown(fd: number, how: number): number;
   close(fd: number): number;
+  /** Closes in a thread of Node's pool; what comes of it is not told. */
+  closeInPool(fd: number): void;
   fcntl(fd: number, command: number, argument: number): number;
   ioctl(fd: number, request: number, argument: Pointer): number;
   setsockopt(fd: number, level: number, option: number, value: Pointer, length: number): number;
@@ -41,7 +43,7 @@ export interface SystemCalls {
 }
 
 /** Signatures of C; intptr_t stands for ssize_t. */
-const SIGNATURES: Readonly<Record<keyof SystemCalls, string>> = {
+const SIGNATURES: Readonly<Record<Exclude<keyof SystemCalls, "closeInPool">, string>> = {
   socket: "int socket(int, int, int)",
   bind: "int bind(int, void *, uint32_t)",
   listen: "int listen(int, int)",
@@ -83,7 +85,9 @@ export function loadSystemCalls(): SystemCalls {
     };
     return [name, orErrno];
   });
-  return Object.fromEntries(calls) as SystemCalls;
+  const close = library.func(SIGNATURES.close);
+  const closeInPool = (fd: number): void => close.async(fd, () => undefined);
+  return { ...Object.fromEntries(calls), closeInPool } as SystemCalls;
 }
 
 /** A struct pollfd a descriptor. */
