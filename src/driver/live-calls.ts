@@ -4,18 +4,33 @@
  */
 import type { Micros } from "../base/time.js";
 import { utf8Encode } from "../base/utf8.js";
-import { errnoName, HOST_LITTLE_ENDIAN } from "../kernel/libc.js";
 import { beginLingeringClose } from "../kernel/lingering-close.js";
 import { sockaddrOf, socketAddressOf } from "../kernel/sockaddr.js";
-import { type PollRequest, pollfdsOf, readyEvents, type SystemCalls } from "../kernel/system-calls.js";
+import { pollfdsOf, readyEvents, type SystemCalls } from "../kernel/system-calls.js";
 import { tcpInfoFields } from "../kernel/tcp-info.js";
 import type { CallEvent, Expression } from "../script/ast.js";
-import { IOCTLS, SOCKET_OPTIONS } from "../script/constants.js";
+import { IOCTLS } from "../script/constants.js";
+import { stampsAskedFor } from "../script/control-messages.js";
 import { ScriptFailure, UnsupportedError } from "../script/errors.js";
-import { type CallResult, type CallWatcher, type PendingCall, type ScriptCalls, withDeadline } from "../script/host.js";
+import { type CallWatcher, type PendingCall, type ScriptCalls, withDeadline } from "../script/host.js";
 import type { Settings } from "../script/settings.js";
 import { argument, fieldOf, iovecLength, isNullPointer, itemsOf, numberOf, optionalNumber } from "../script/values.js";
-import { receiveMessage } from "./live-messages.js";
+import { receiveMessage, sendMessage } from "./live-messages.js";
+import { changeEpoll, type PollContext, poll, waitEpoll } from "./live-polls.js";
+import {
+  checkText,
+  int32,
+  lengthCell,
+  levelAndOption,
+  optionBytes,
+  optionLength,
+  padded,
+  readInt,
+  readLength,
+  resultOf,
+  shown,
+  structFields,
+} from "./live-values.js";
 import type { LiveWorld } from "./live-world.js";
 
 const O_NONBLOCK = 0x800;
@@ -46,7 +61,8 @@ interface Descriptor {
   /** The kernel's number. */
   readonly fd: number;
   isNonBlocking: boolean;
-  readonly isEpoll: boolean;
+  /** A socket's, or a pipe's, a file's or an epoll's. */
+  readonly isSocket: boolean;
   /** A socket that has neither listened nor connected yet. */
   isNew: boolean;
   /** SO_RCVTIMEO and SO_SNDTIMEO in microseconds; 0 for none. The kernel keeps them only where it blocks. */
@@ -73,6 +89,7 @@ export class LiveCalls implements ScriptCalls {
   readonly #descriptors = new Map<number, Descriptor>();
   readonly #lent: Uint8Array[] = [];
   readonly #start: Micros;
+  readonly #polled: PollContext;
   #current: number | undefined;
 
   constructor(calls: SystemCalls, world: LiveWorld, ends: Settings, watcher: CallWatcher, defaults: () => SocketDefaults) {
@@ -82,6 +99,7 @@ export class LiveCalls implements ScriptCalls {
     this.#watcher = watcher;
     this.#defaults = defaults;
     this.#start = world.start;
+    this.#polled = { calls, world, kernels: (number) => this.#descriptors.get(number)?.fd };
   }
 
   info(): Readonly<Record<string, number>> | undefined {
@@ -148,9 +166,16 @@ export class LiveCalls implements ScriptCalls {
       case "writev":
         return this.#send(args, iovecLength(argument(args, 1)), 0);
       case "sendmsg":
-        if (fieldOf(argument(args, 1), "msg_control") !== undefined)
-          throw new UnsupportedError("msg_control of sendmsg on a live kernel");
-        return this.#send(args, messageLength(argument(args, 1)), numberOf(argument(args, 2)));
+        return this.#sendMessage(args);
+      case "sendfile":
+        return this.#sendFile(args);
+      case "splice":
+        return this.#splice(args);
+      case "pipe":
+      case "pipe2":
+        return this.#once(() => this.#pipe(args));
+      case "open":
+        return this.#once(() => this.#open(call));
       case "close":
         return this.#close(numberOf(argument(args, 0)));
       case "shutdown":
@@ -164,17 +189,17 @@ export class LiveCalls implements ScriptCalls {
       case "getsockopt":
         return this.#on(args, ({ fd }) => this.#getOption(fd, args));
       case "poll":
-        return this.#poll(args);
+        return poll(this.#polled, args);
       case "epoll_create":
       case "epoll_create1":
         return this.#once(() =>
-          this.#keep(call, calls.epoll_create1(0), { isNonBlocking: false, isEpoll: true, isNew: false, ...PLAIN }),
+          this.#keep(call, calls.epoll_create1(0), { isNonBlocking: false, isSocket: false, isNew: false, ...PLAIN }),
         );
       case "epoll_ctl":
-        return this.#once(() => this.#changeEpoll(args));
+        return this.#once(() => changeEpoll(this.#polled, args));
       case "epoll_wait":
       case "epoll_pwait":
-        return this.#waitEpoll(args);
+        return waitEpoll(this.#polled, args);
       default:
         throw new UnsupportedError(`the system call ${name} on a live kernel`);
     }
@@ -231,7 +256,7 @@ export class LiveCalls implements ScriptCalls {
     if (mss > 0) this.#calls.setsockopt(fd, SOL_TCP, TCP_MAXSEG, int32(mss), 4);
     this.#current = fd;
     this.#watcher.opened();
-    return this.#keep(call, fd, { isNonBlocking: (bits & O_NONBLOCK) !== 0, isEpoll: false, isNew: true, ...PLAIN });
+    return this.#keep(call, fd, { isNonBlocking: (bits & O_NONBLOCK) !== 0, isSocket: true, isNew: true, ...PLAIN });
   }
 
   /** Gives the kernel's descriptor the script's number. */
@@ -267,7 +292,7 @@ export class LiveCalls implements ScriptCalls {
     return this.#waiting(call.args, 0, POLLIN, ({ fd }) => {
       const accepted = this.#calls.accept4(fd, null, null, flags | O_NONBLOCK);
       if (accepted >= 0) this.#current = accepted;
-      return this.#keep(call, accepted, { isNonBlocking: (flags & O_NONBLOCK) !== 0, isEpoll: false, isNew: false, ...PLAIN });
+      return this.#keep(call, accepted, { isNonBlocking: (flags & O_NONBLOCK) !== 0, isSocket: true, isNew: false, ...PLAIN });
     });
   }
 
@@ -309,6 +334,7 @@ export class LiveCalls implements ScriptCalls {
       // Where it may block, SO_RCVLOWAT counts, which poll heeds.
       if (mayBlock(descriptor, flags) && !isOver && taken === 0 && !this.#isReady(fd, POLLIN)) return AGAIN;
       const into = isNull ? null : buffer.subarray(taken);
+      if (!descriptor.isSocket) return this.#calls.read(fd, into, buffer.length);
       const count = this.#calls.recvfrom(fd, into, buffer.length - taken, flags & ~MSG_WAITALL, null, null);
       if (count < 0) return isOver && taken > 0 ? taken : count;
       taken += count;
@@ -347,6 +373,7 @@ export class LiveCalls implements ScriptCalls {
     let hasOpened = false;
     return this.#waiting(args, flags, POLLOUT, (descriptor) => {
       const { fd, isNonBlocking } = descriptor;
+      if (!descriptor.isSocket) return this.#calls.write(fd, isNull ? null : data, size);
       const isFastOpen = (flags & MSG_FASTOPEN) !== 0 && !hasOpened;
       if (isFastOpen) {
         hasOpened = true;
@@ -365,6 +392,58 @@ export class LiveCalls implements ScriptCalls {
         if (taken >= size) return taken;
       }
     });
+  }
+
+  #sendMessage(args: readonly Expression[]): PendingCall {
+    const message = argument(args, 1);
+    const [size, flags] = [messageLength(message), numberOf(argument(args, 2))];
+    const stamps = stampsAskedFor(fieldOf(message, "msg_control")?.value);
+    if (stamps === undefined) return this.#send(args, size, flags);
+    return this.#waiting(args, flags, POLLOUT, ({ fd }) => sendMessage(this.#calls, fd, new Uint8Array(size), flags, stamps));
+  }
+
+  /** `sendfile(out, in, [offset], count)`. */
+  #sendFile(args: readonly Expression[]): PendingCall {
+    const count = numberOf(argument(args, 3));
+    return this.#waiting(args, 0, POLLOUT, ({ fd }) => this.#calls.sendfile(fd, this.#kernels(argument(args, 1)), null, count));
+  }
+
+  /** `splice(in, offset, out, offset, count, flags)`: waits at the end that is a socket. */
+  #splice(args: readonly Expression[]): PendingCall {
+    const [from, to, count, flags] = [0, 2, 4, 5].map((at) => argument(args, at));
+    if (from === undefined || to === undefined || count === undefined || flags === undefined) throw new Error("no arguments");
+    const isToSocket = this.#descriptors.get(numberOf(to))?.isSocket === true;
+    const end = isToSocket ? [to] : [from];
+    return this.#waiting(end, 0, isToSocket ? POLLOUT : POLLIN, () =>
+      this.#calls.splice(this.#kernels(from), null, this.#kernels(to), null, numberOf(count), numberOf(flags)),
+    );
+  }
+
+  /** The kernel's number of a descriptor; one that it does not know for none. */
+  #kernels(number: Expression): number {
+    return this.#descriptors.get(numberOf(number))?.fd ?? -1;
+  }
+
+  /** `pipe([3, 4])`. */
+  #pipe(args: readonly Expression[]): number {
+    const numbers = itemsOf(argument(args, 0)).map(numberOf);
+    const isNonBlocking = ((args[1] === undefined ? undefined : optionalNumber(args[1])) ?? 0) & O_NONBLOCK;
+    const ends = new Uint8Array(8);
+    const result = this.#calls.pipe2(ends, O_NONBLOCK);
+    if (result < 0) return result;
+    for (const [i, number] of numbers.entries()) {
+      const traits = { isNonBlocking: isNonBlocking !== 0, isSocket: false, isNew: false, ...PLAIN };
+      this.#descriptors.set(number, { fd: readInt(ends.subarray(4 * i)), ...traits });
+    }
+    return result;
+  }
+
+  /** Only what no one can be harmed by: scripts come from anywhere, and this is root. */
+  #open(call: CallEvent): number {
+    const path = argument(call.args, 0);
+    if (path.kind !== "text" || path.value !== "/dev/zero") throw new UnsupportedError("a file that is not /dev/zero");
+    const traits = { isNonBlocking: false, isSocket: false, isNew: false, ...PLAIN };
+    return this.#keep(call, this.#calls.open(path.value, 0), traits);
   }
 
   #close(number: number): PendingCall {
@@ -436,83 +515,11 @@ export class LiveCalls implements ScriptCalls {
     if (!isSame) throw new ScriptFailure("getsockopt", shown(expected), shown(found));
     return result;
   }
-
-  #poll(args: readonly Expression[]): PendingCall {
-    const watched = itemsOf(argument(args, 0)).map((item) => ({
-      item,
-      number: numberOf(fieldOf(item, "fd")?.value ?? argument([], 0)),
-      events: numberOf(fieldOf(item, "events")?.value ?? { kind: "number", value: 0 }),
-    }));
-    const timeoutMs = numberOf(argument(args, 2));
-    const begun = this.#world.now;
-    return withDeadline(timeoutMs < 0 ? undefined : begun + timeoutMs * 1000, () => {
-      const requests = watched.map(
-        ({ number, events }): PollRequest => ({ fd: this.#descriptors.get(number)?.fd ?? 0x7fff_ffff, events }),
-      );
-      const pollfds = pollfdsOf(requests);
-      const ready = this.#calls.poll(pollfds, requests.length, 0);
-      const isOver = timeoutMs >= 0 && this.#world.now >= begun + timeoutMs * 1000;
-      if (ready === 0 && !isOver) {
-        this.#world.waitedFor = requests;
-        if (timeoutMs >= 0) this.#world.waitedUntil = begun + timeoutMs * 1000;
-        return undefined;
-      }
-      for (const [i, { item, number }] of watched.entries()) {
-        const wanted = fieldOf(item, "revents")?.value;
-        const found = readyEvents(pollfds, i);
-        if (wanted !== undefined && wanted.kind !== "any" && numberOf(wanted) !== found)
-          throw new ScriptFailure(`poll: revents of ${number}`, hex(numberOf(wanted)), hex(found));
-      }
-      return resultOf(ready);
-    });
-  }
-
-  #changeEpoll(args: readonly Expression[]): number {
-    const [epoll, fd] = [0, 2].map((at) => this.#descriptors.get(numberOf(argument(args, at)))?.fd ?? -1);
-    const event = argument(args, 3);
-    const bytes = new Uint8Array(EPOLL_EVENT_BYTES);
-    const view = new DataView(bytes.buffer);
-    view.setUint32(0, optionalNumber(fieldOf(event, "events")?.value ?? { kind: "any" }) ?? 0, HOST_LITTLE_ENDIAN);
-    return this.#calls.epoll_ctl(epoll ?? -1, numberOf(argument(args, 1)), fd ?? -1, bytes);
-  }
-
-  #waitEpoll(args: readonly Expression[]): PendingCall {
-    const wanted = itemsOf(argument(args, 1));
-    const most = numberOf(argument(args, 2));
-    const timeoutMs = numberOf(argument(args, 3));
-    const begun = this.#world.now;
-    return withDeadline(timeoutMs < 0 ? undefined : begun + timeoutMs * 1000, () => {
-      const epoll = this.#descriptors.get(numberOf(argument(args, 0)));
-      if (epoll === undefined) return { value: -1, errno: "EBADF" };
-      const bytes = new Uint8Array(EPOLL_EVENT_BYTES * Math.max(1, most));
-      const ready = this.#calls.epoll_wait(epoll.fd, bytes, most, 0);
-      const isOver = timeoutMs >= 0 && this.#world.now >= begun + timeoutMs * 1000;
-      if (ready === 0 && !isOver) {
-        this.#world.waitedFor = [{ fd: epoll.fd, events: POLLIN }];
-        if (timeoutMs >= 0) this.#world.waitedUntil = begun + timeoutMs * 1000;
-        return undefined;
-      }
-      const view = new DataView(bytes.buffer);
-      for (let i = 0; i < ready; i++) {
-        const expected = fieldOf(wanted[i] ?? { kind: "any" }, "events")?.value;
-        const events = view.getUint32(i * EPOLL_EVENT_BYTES, HOST_LITTLE_ENDIAN);
-        if (expected !== undefined && expected.kind !== "any" && numberOf(expected) !== events)
-          throw new ScriptFailure("epoll_wait: events", hex(numberOf(expected)), hex(events));
-      }
-      return resultOf(ready);
-    });
-  }
 }
 
 const PLAIN = { receiveTimeoutUs: 0, sendTimeoutUs: 0, lingers: false } as const;
 /** -EAGAIN: the call waits. */
 const AGAIN = -11;
-/** struct epoll_event is packed on x86-64, and nowhere else. */
-const EPOLL_EVENT_BYTES = process.arch === "x64" ? 12 : 16;
-
-function resultOf(result: number): CallResult {
-  return result < 0 ? { value: -1, errno: errnoName(-result) } : { value: result, errno: "" };
-}
 
 function messageLength(message: Expression): number {
   const vector = fieldOf(message, "msg_iov")?.value;
@@ -520,78 +527,7 @@ function messageLength(message: Expression): number {
   return iovecLength(vector);
 }
 
-function levelAndOption(level: Expression, option: Expression): readonly [number, number] {
-  if (option.kind !== "name") return [numberOf(level), numberOf(option)];
-  const found = SOCKET_OPTIONS[option.name];
-  if (found === undefined) throw new UnsupportedError(`the socket option ${option.name}`);
-  return found;
-}
-
-function optionBytes(value: Expression): Uint8Array {
-  const [item] = itemsOf(value);
-  if (item?.kind === "text") return utf8Encode(item.value);
-  if (item?.kind === "struct") {
-    // A struct timeval has two long ones.
-    const isTime = fieldOf(item, "tv_sec") !== undefined;
-    return concatenated(structFields(item).map(isTime ? int64 : int32));
-  }
-  return concatenated(itemsOf(value).map((one) => int32(numberOf(one))));
-}
-
-function optionLength(length: Expression): number | undefined {
-  return optionalNumber(length);
-}
-
-function concatenated(parts: readonly Uint8Array[]): Uint8Array {
-  return Uint8Array.from(parts.flatMap((part) => [...part]));
-}
-
-function structFields(value: Expression): number[] {
-  const [item] = itemsOf(value);
-  return item?.kind === "struct" ? item.fields.map((field) => numberOf(field.value)) : [];
-}
-
 /** Whether a call on it may block, as the script sees it. */
 function mayBlock({ isNonBlocking }: Descriptor, flags: number): boolean {
   return !isNonBlocking && (flags & MSG_DONTWAIT) === 0;
-}
-
-function int64(value: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigInt64(0, BigInt(value), HOST_LITTLE_ENDIAN);
-  return bytes;
-}
-
-function int32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setInt32(0, value | 0, HOST_LITTLE_ENDIAN);
-  return bytes;
-}
-
-function readInt(bytes: Uint8Array): number {
-  return new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, HOST_LITTLE_ENDIAN);
-}
-
-const lengthCell = int32;
-const readLength = readInt;
-
-function padded(bytes: Uint8Array, length: number): Uint8Array {
-  const all = new Uint8Array(Math.max(bytes.length, length));
-  all.set(bytes);
-  return all;
-}
-
-function shown(bytes: Uint8Array): string {
-  if (bytes.length === 4) return String(readInt(bytes));
-  return [...bytes.subarray(0, 32)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
-}
-
-function hex(value: number): string {
-  return `0x${value.toString(16)}`;
-}
-
-function checkText(expected: string, bytes: Uint8Array): void {
-  const wanted = utf8Encode(expected);
-  if (wanted.length === bytes.length && wanted.every((byte, i) => byte === bytes[i])) return;
-  throw new ScriptFailure("the data that was read", JSON.stringify(expected), `${bytes.length} other bytes`);
 }

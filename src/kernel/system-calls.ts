@@ -40,6 +40,10 @@ export interface SystemCalls {
   /** Gives this thread, and no other, new namespaces (CLONE_NEWNET: 0x40000000). */
   unshare(flags: number): number;
   open(path: string, flags: number): number;
+  /** Two descriptors of 32 bits. */
+  pipe2(ends: Pointer, flags: number): number;
+  splice(from: number, fromOffset: Pointer, to: number, toOffset: Pointer, length: number, flags: number): number;
+  sendfile(to: number, from: number, offset: Pointer, length: number): number;
 }
 
 /** Signatures of C; intptr_t stands for ssize_t. */
@@ -69,6 +73,9 @@ const SIGNATURES: Readonly<Record<Exclude<keyof SystemCalls, "closeInPool">, str
   epoll_wait: "int epoll_wait(int, void *, int, int)",
   unshare: "int unshare(int)",
   open: "int open(const char *, int)",
+  pipe2: "int pipe2(void *, int)",
+  splice: "intptr_t splice(int, void *, int, void *, size_t, unsigned int)",
+  sendfile: "intptr_t sendfile(int, int, void *, size_t)",
 };
 
 /** Loads them. Throws what koffi throws when it cannot be loaded. */

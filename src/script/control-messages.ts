@@ -23,7 +23,7 @@ export interface ControlMessage {
     | { readonly kind: "number"; readonly value: number }
     | { readonly kind: "stamp"; readonly at: Micros }
     | { readonly kind: "error"; readonly error: ExtendedError }
-    | { readonly kind: "stats"; readonly stats: SentStats };
+    | { readonly kind: "stats"; readonly stats: Partial<SentStats> };
 }
 
 const SOL_SOCKET = 1;
@@ -130,7 +130,7 @@ function wrongData(data: Expression, { data: found }: ControlMessage, start: Mic
   }
 }
 
-/** Names of SCM_TIMESTAMPING_OPT_STATS, in the order in which Linux tells them. */
+/** Names of SCM_TIMESTAMPING_OPT_STATS, in the order of their numbers in Linux, of which the first is 1. */
 const STATS: readonly (readonly [string, keyof SentStats])[] = [
   ["TCP_NLA_BUSY", "tcpi_busy_time"],
   ["TCP_NLA_RWND_LIMITED", "tcpi_rwnd_limited"],
@@ -144,11 +144,11 @@ const STATS: readonly (readonly [string, keyof SentStats])[] = [
   ["TCP_NLA_MIN_RTT", "tcpi_min_rtt"],
   ["TCP_NLA_RECUR_RETRANS", "tcpi_retransmits"],
   ["TCP_NLA_DELIVERY_RATE_APP_LMT", "tcpi_delivery_rate_app_limited"],
+  ["TCP_NLA_SNDQ_SIZE", "queued"],
+  ["TCP_NLA_CA_STATE", "tcpi_ca_state"],
   ["TCP_NLA_SND_SSTHRESH", "tcpi_snd_ssthresh"],
   ["TCP_NLA_DELIVERED", "tcpi_delivered"],
   ["TCP_NLA_DELIVERED_CE", "tcpi_delivered_ce"],
-  ["TCP_NLA_SNDQ_SIZE", "queued"],
-  ["TCP_NLA_CA_STATE", "tcpi_ca_state"],
   ["TCP_NLA_BYTES_SENT", "tcpi_bytes_sent"],
   ["TCP_NLA_BYTES_RETRANS", "tcpi_bytes_retrans"],
   ["TCP_NLA_DSACK_DUPS", "tcpi_dsack_dups"],
@@ -158,7 +158,12 @@ const STATS: readonly (readonly [string, keyof SentStats])[] = [
 /** Times, which may be off. */
 const TIMES: ReadonlySet<string> = new Set(["TCP_NLA_BUSY", "TCP_NLA_RWND_LIMITED", "TCP_NLA_SNDBUF_LIMITED"]);
 
-function wrongStats(data: Expression, stats: SentStats, toleranceUs: Micros): string {
+/** What the statistic of that number in Linux (TCP_NLA_BUSY is 1) is here. */
+export function statisticOf(number: number): keyof SentStats | undefined {
+  return STATS[number - 1]?.[1];
+}
+
+function wrongStats(data: Expression, stats: Partial<SentStats>, toleranceUs: Micros): string {
   if (data.kind !== "struct") throw new UnsupportedError("statistics that are no {TCP_NLA_…=value}");
   for (const { name, value } of data.fields) {
     const known = STATS.find(([one]) => one === name);
@@ -166,7 +171,8 @@ function wrongStats(data: Expression, stats: SentStats, toleranceUs: Micros): st
     const expected = optionalNumber(value);
     const found = stats[known[1]];
     const slack = TIMES.has(name) && expected !== 0 ? toleranceUs : 0;
-    if (expected !== undefined && Math.abs(found - expected) > slack) return `${name} is ${found}, expected ${expected}`;
+    if (expected !== undefined && (found === undefined || Math.abs(found - expected) > slack))
+      return `${name} is ${found}, expected ${expected}`;
   }
   return "";
 }

@@ -2,7 +2,7 @@
 import { RawTcpError } from "../base/errors.js";
 import type { Micros } from "../base/time.js";
 import { utf8Encode } from "../base/utf8.js";
-import { SOF_TIMESTAMPING } from "../stack/error-queue.js";
+import { SOF_TIMESTAMPING, SOF_TIMESTAMPING_OF_A_CALL } from "../stack/error-queue.js";
 import { MSG_ERRQUEUE, MSG_FASTOPEN, MSG_OOB, MSG_PEEK, MSG_WAITALL } from "../stack/socket-constants.js";
 import type { CallEvent, Expression } from "./ast.js";
 import {
@@ -30,6 +30,7 @@ export interface MessageContext {
   openWith(descriptor: SocketDescriptor, data: Uint8Array, flags: number, to: Expression): number;
 }
 
+const MSG_TRUNC = 0x20;
 const MSG_CTRUNC = 8;
 /** No buffer of a script is larger. */
 const LARGEST_READ = 1 << 26;
@@ -61,6 +62,7 @@ export function send(call: CallEvent, context: MessageContext): PendingCall {
       return toAny(call, context, iovecLength(buffer));
     case "sendmsg": {
       const stamps = stampsAskedFor(fieldOf(buffer, "msg_control")?.value);
+      if (stamps !== undefined && (stamps & ~SOF_TIMESTAMPING_OF_A_CALL) !== 0) return once(() => fail("EINVAL"));
       return toSocket(call, context, messageLength(buffer), numberOf(argument(args, 2)), stamps);
     }
     default:
@@ -135,10 +137,7 @@ function toAny(call: CallEvent, context: MessageContext, size: number): PendingC
 function fromSocket(call: CallEvent, { table, world }: MessageContext, size: number, flags: number): PendingCall {
   const read = reader(argument(call.args, 1), size, flags);
   return waiting(table, world, call, "receive", flags, (descriptor, patience) => {
-    if ((flags & MSG_ERRQUEUE) !== 0) {
-      takeError(descriptor);
-      return 0;
-    }
+    if ((flags & MSG_ERRQUEUE) !== 0) return Math.min(size, takeError(descriptor).bytes);
     return read(descriptor, patience);
   });
 }
@@ -166,11 +165,12 @@ function reader(into: Expression, size: number, flags: number): (descriptor: Soc
   };
 }
 
-function takeError(descriptor: SocketDescriptor): ReturnType<typeof errorMessages> {
+function takeError(descriptor: SocketDescriptor): { readonly messages: ControlMessage[]; readonly bytes: number } {
   const item = descriptor.socket.errors.shift();
   if (item === undefined) return fail("EAGAIN");
   const { family } = descriptor.socket;
-  return errorMessages(item, family, descriptor.socket.getsockopt("SO_TIMESTAMPING"));
+  const messages = errorMessages(item, family, descriptor.socket.getsockopt("SO_TIMESTAMPING"));
+  return { messages, bytes: item.origin === "timestamping" ? item.bytes : 0 };
 }
 
 function receiveMessage(call: CallEvent, { table, world, start, toleranceUs }: MessageContext): PendingCall {
@@ -178,13 +178,19 @@ function receiveMessage(call: CallEvent, { table, world, start, toleranceUs }: M
   const flags = numberOf(argument(call.args, 2));
   const isError = (flags & MSG_ERRQUEUE) !== 0;
   const vector = fieldOf(message, "msg_iov")?.value;
-  const read = reader(textOf(vector), messageLength(message), flags);
+  const size = messageLength(message);
+  const read = reader(textOf(vector), size, flags);
   // The error queue is never waited for.
   return waiting(table, world, call, "receive", isError ? 0x40 : flags, (descriptor, patience) => {
     let came: ControlMessage[];
     let result = 0;
-    if (isError) came = takeError(descriptor);
-    else {
+    let isTooLong = false;
+    if (isError) {
+      const { messages, bytes } = takeError(descriptor);
+      came = messages;
+      result = Math.min(size, bytes);
+      isTooLong = bytes > size;
+    } else {
       result = read(descriptor, patience);
       came = dataMessages(descriptor, result);
     }
@@ -193,7 +199,7 @@ function receiveMessage(call: CallEvent, { table, world, start, toleranceUs }: M
     // Without room for messages they are lost, which a flag tells.
     const isCut = wanted.length === 0 && came.length > 0 && control?.kind !== "any";
     if (!isCut && control?.kind !== "any") checkControl(wanted, came, start, toleranceUs);
-    const found = (flags & (MSG_ERRQUEUE | MSG_OOB)) | (isCut ? MSG_CTRUNC : 0);
+    const found = (flags & (MSG_ERRQUEUE | MSG_OOB)) | (isCut ? MSG_CTRUNC : 0) | (isTooLong ? MSG_TRUNC : 0);
     const expected = optionalNumber(fieldOf(message, "msg_flags")?.value ?? { kind: "any" });
     if (expected !== undefined && expected !== found)
       throw new ScriptFailure("recvmsg: msg_flags", `0x${expected.toString(16)}`, `0x${found.toString(16)}`);

@@ -4,6 +4,7 @@
  */
 import { seqDiff } from "../base/seq.js";
 import type { Micros } from "../base/time.js";
+import { headerBytes } from "../tcp/emit.js";
 import { type TcpInfo, tcpInfo } from "../tcp/info.js";
 import type { Tcb } from "../tcp/tcb.js";
 import { TransmitMarks } from "../tcp/transmit-marks.js";
@@ -27,6 +28,8 @@ export interface SentStamp {
   readonly id: number;
   /** As it was then; only with SOF_TIMESTAMPING_OPT_STATS. */
   readonly stats: SentStats | undefined;
+  /** Bytes that the queue gives back beside it: the packet, without its headers once it is acknowledged; none with SOF_TIMESTAMPING_OPT_TSONLY. */
+  readonly bytes: number;
 }
 
 export type QueuedError = ZerocopyDone | SentStamp;
@@ -45,6 +48,10 @@ export const SOF_TIMESTAMPING = {
   ALL: 0x7_ffff,
 } as const;
 const TX_ANY = SOF_TIMESTAMPING.TX_SOFTWARE | SOF_TIMESTAMPING.TX_SCHED | SOF_TIMESTAMPING.TX_ACK;
+/** What a call may ask for its own data (Linux: SOF_TIMESTAMPING_TX_RECORD_MASK; 1 is the hardware's). */
+export const SOF_TIMESTAMPING_OF_A_CALL = TX_ANY | 1;
+/** Attributes of SCM_TIMESTAMPING_OPT_STATS lie in the queue as data (Linux 6.18). */
+const STATS_BYTES = 256;
 
 interface ZerocopyRange {
   readonly low: number;
@@ -70,10 +77,10 @@ export class ErrorQueue {
     return this.#items.shift();
   }
 
-  /** A call has taken data up to `tcb.dataEnd`. `stamps`: bits of SO_TIMESTAMPING; `from`: where their ids begin. */
-  noteSent(tcb: Tcb, isZerocopy: boolean, stamps: number, from: number): void {
+  /** A call has taken so many bytes, up to `tcb.dataEnd`. `stamps`: bits of SO_TIMESTAMPING; `from`: where their ids begin. */
+  noteSent(tcb: Tcb, taken: number, isZerocopy: boolean, stamps: number, from: number): void {
     if (isZerocopy) this.#noteZerocopy(tcb);
-    if ((stamps & TX_ANY) !== 0) this.#noteStamps(tcb, stamps, from);
+    if ((stamps & TX_ANY) !== 0) this.#noteStamps(tcb, taken, stamps, from);
   }
 
   /** A call with MSG_ZEROCOPY has taken data up to `tcb.dataEnd`. Calls whose data waits together are done together. */
@@ -95,14 +102,16 @@ export class ErrorQueue {
     });
   }
 
-  #noteStamps(tcb: Tcb, flags: number, from: number): void {
+  #noteStamps(tcb: Tcb, taken: number, flags: number, from: number): void {
     const { dataEnd: end } = tcb;
     const id = (flags & SOF_TIMESTAMPING.OPT_ID) === 0 ? 0 : (seqDiff(end, from) - 1) >>> 0;
     const push = (what: SentStamp["what"], bit: number, at: Micros, about: Tcb): void => {
       if ((flags & bit) === 0) return;
       const stats =
         (flags & SOF_TIMESTAMPING.OPT_STATS) === 0 ? undefined : { ...tcpInfo(about, at), queued: about.sendQueue.length };
-      this.#push({ origin: "timestamping", what, at, id, stats });
+      const headers = what === "ACK" ? 0 : headerBytes(about) + (about.ts.enabled ? 12 : 0);
+      const bytes = stats !== undefined ? STATS_BYTES : (flags & SOF_TIMESTAMPING.OPT_TSONLY) === 0 ? headers + taken : 0;
+      this.#push({ origin: "timestamping", what, at, id, stats, bytes });
     };
     marksOf(tcb).add({
       end,

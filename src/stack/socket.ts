@@ -11,7 +11,7 @@ import { Connection } from "../tcp/connection.js";
 import { holdForMore, setCork, written } from "../tcp/cork.js";
 import { TCP_STATE_NUMBERS, type TcpInfo } from "../tcp/info.js";
 import type { IpAddress } from "../wire/address.js";
-import { ErrorQueue } from "./error-queue.js";
+import { ErrorQueue, SOF_TIMESTAMPING_OF_A_CALL } from "./error-queue.js";
 import type { Listener } from "./listener.js";
 import {
   MSG_EOR,
@@ -226,7 +226,8 @@ export class StackSocket {
    * Takes as much of `data` as the send buffer holds and returns how many bytes. Flags: MSG_MORE (more follows at once: no
    * partial segment yet), MSG_OOB (the last byte is urgent). Throws `EAGAIN` when it is full or the connection not open yet, `EPIPE`
    * after shutdown or the end, once the error that ended the connection. `now` is of use where TCP_FASTOPEN_CONNECT has kept the
-   * SYN for this data; without it, it is as old as `connect`. `stamps` are the bits of SO_TIMESTAMPING for this data alone.
+   * SYN for this data; without it, it is as old as `connect`. `stamps` are the bits of SO_TIMESTAMPING that say which stamps, for this
+   * data alone.
    */
   send(data: Uint8Array, flags = 0, now?: Micros, stamps?: number): number {
     this.#live();
@@ -246,7 +247,8 @@ export class StackSocket {
     if (written(tcb, more, endsRecord, this.#options.corked)) connection.wake?.();
     if (taken === 0 && data.length > 0) throw wouldBlock("send");
     const { zerocopy, timestamping: asked, stampBase } = this.#options;
-    if (taken > 0) this.errors.noteSent(tcb, zerocopy && (flags & MSG_ZEROCOPY) !== 0, stamps ?? asked, stampBase);
+    const bits = stamps === undefined ? asked : (asked & ~SOF_TIMESTAMPING_OF_A_CALL) | stamps;
+    if (taken > 0) this.errors.noteSent(tcb, taken, zerocopy && (flags & MSG_ZEROCOPY) !== 0, bits, stampBase);
     return taken;
   }
 

@@ -192,7 +192,7 @@ describe("control messages", () => {
     const script = (nsec: number): string => `${ACCEPTED}
       +0 setsockopt(4, SOL_SOCKET, SO_TIMESTAMPING, [SOF_TIMESTAMPING_TX_SOFTWARE|SOF_TIMESTAMPING_SOFTWARE], 4) = 0
       +0 write(4, ..., 10) = 10\n +0 > P. 1:11(10) ack 1
-      +0 recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 0}], msg_flags=MSG_ERRQUEUE,
+      +0 recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 0}], msg_flags=MSG_ERRQUEUE|MSG_TRUNC,
         msg_control=[{cmsg_level=SOL_SOCKET, cmsg_type=SCM_TIMESTAMPING, cmsg_data={scm_sec=0, scm_nsec=${nsec}}},
         {cmsg_level=SOL_IP, cmsg_type=IP_RECVERR, cmsg_data=...}]}, MSG_ERRQUEUE) = 0`;
     expect(told(judge(script(100_000_000)))).toBe("pass");
@@ -203,7 +203,7 @@ describe("control messages", () => {
     const script = (cwnd: number): string => `${ACCEPTED}
       +0 setsockopt(4, SOL_SOCKET, SO_TIMESTAMPING, [SOF_TIMESTAMPING_TX_ACK|SOF_TIMESTAMPING_SOFTWARE|SOF_TIMESTAMPING_OPT_TSONLY|SOF_TIMESTAMPING_OPT_STATS], 4) = 0
       +0 write(4, ..., 10) = 10\n +0 > P. 1:11(10) ack 1\n +.1 < . 1:1(0) ack 11 win 1000
-      +0 recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 0}], msg_flags=MSG_ERRQUEUE,
+      +0 recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 0}], msg_flags=MSG_ERRQUEUE|MSG_TRUNC,
         msg_control=[{cmsg_level=SOL_SOCKET, cmsg_type=SCM_TIMESTAMPING, cmsg_data=...},
         {cmsg_level=SOL_SOCKET, cmsg_type=SCM_TIMESTAMPING_OPT_STATS, cmsg_data={TCP_NLA_SND_CWND=${cwnd}, TCP_NLA_BYTES_SENT=10, TCP_NLA_SRTT=...}},
         {cmsg_level=SOL_IP, cmsg_type=IP_RECVERR, cmsg_data=...}]}, MSG_ERRQUEUE) = 0`;
