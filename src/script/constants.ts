@@ -33,6 +33,7 @@ export const ERRNOS: Readonly<Record<string, number>> = {
   ENOSYS: 38,
   ENOMSG: 42,
   ENODATA: 61,
+  ENONET: 64,
   EPROTO: 71,
   EOVERFLOW: 75,
   EUSERS: 87,

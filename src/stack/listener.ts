@@ -181,6 +181,7 @@ export class Listener implements EstablishGate {
     const connection = this.acceptQueue.shift();
     if (connection === undefined) return undefined;
     this.counters.accepted++;
+    connection.tcb.fastOpen.handedOver = true;
     this.#host.accepted(connection);
     return connection;
   }

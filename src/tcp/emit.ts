@@ -218,7 +218,10 @@ function putTimestamps(tcb: Tcb, bytes: Uint8Array, at: number, echo: boolean, n
 
 /** The MSS that we announce: what IP can carry to us, less fixed headers (RFC 9293 MUST-67, RFC 6691). */
 export function announcedMss(tcb: Tcb): number {
-  return Math.min(tcb.config.mssBytes, tcb.config.mtuBytes - headerBytes(tcb), 65_535);
+  const { config, pathMtu } = tcb;
+  // Note: to Linux what passes one way is the measure for the other (ipv4_default_advmss).
+  const mtu = tcb.linux === undefined ? config.mtuBytes : Math.min(config.mtuBytes, pathMtu.bytes);
+  return Math.min(config.mssBytes, mtu - headerBytes(tcb), 65_535);
 }
 
 /** The smallest shift that lets the 16-bit field express the largest receive buffer (RFC 7323 §2.3: at most 14). */

@@ -35,6 +35,8 @@ export class FastOpen {
   trying = false;
   /** Server: the SYN's data was taken, the user may use the connection before the handshake is done (§4.2.2). */
   accepted = false;
+  /** Server: and has got it from `accept`. */
+  handedOver = false;
   /** Client: our SYN's data, or a part of it, was acknowledged by the SYN-ACK; server: the SYN's data was taken. */
   synDataAcked = false;
   /** See FAST_OPEN_FAILURES. */

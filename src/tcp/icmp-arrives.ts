@@ -4,8 +4,9 @@ import type { Micros } from "../base/time.js";
 import type { IcmpError, IcmpErrorKind } from "../wire/icmp.js";
 import { EVENT_TROUBLE } from "./event-bits.js";
 import type { Failure } from "./events.js";
+import { linuxIcmp } from "./linux-icmp.js";
 import { packetTooBig } from "./path-mtu.js";
-import { fail, setState } from "./set-state.js";
+import { fail } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
 
 /**
@@ -15,13 +16,13 @@ import type { Tcb } from "./tcb.js";
  */
 export function icmpArrives(tcb: Tcb, error: IcmpError, now: Micros): string {
   if (tcb.state === "CLOSED" || tcb.state === "LISTEN" || tcb.state === "TIME-WAIT") return "ICMP error: nothing is outstanding";
+  if (tcb.linux !== undefined) return linuxIcmp(tcb, tcb.linux, error, now);
   if (!(seqGe(error.quotedSeq, tcb.snd.una) && seqLt(error.quotedSeq, tcb.snd.max))) {
     return "ICMP error dropped: it quotes nothing that is outstanding";
   }
   // MUST-55, RFC 6633.
   if (error.kind === "source-quench") return "ICMP source quench dropped";
   if (error.kind === "packet-too-big") return packetTooBig(tcb, error, now);
-  if (tcb.linux !== undefined) return linuxIcmp(tcb, error, now);
   if (tcb.config.arrivalRules === "bsd") return bsdIcmp(tcb, error, now);
   const failure = FAILURES[error.kind];
   if (failure === undefined) return "ICMP error noted";
@@ -29,26 +30,6 @@ export function icmpArrives(tcb: Tcb, error: IcmpError, now: Micros): string {
   tcb.events |= EVENT_TROUBLE;
   const opening = tcb.state === "SYN-SENT" || (tcb.state === "SYN-RECEIVED" && !tcb.passive);
   if (!opening || !HARD.has(error.kind)) return "ICMP error noted as soft (MUST-56)";
-  fail(tcb, failure, `ICMP ${error.kind}`, now);
-  return "ICMP error ends the attempt to connect";
-}
-
-/** As Linux has it (tcp_v4_err, tcp_v6_err, icmp_err_convert): any error ends an attempt to connect, and errnos go by the code. */
-function linuxIcmp(tcb: Tcb, error: IcmpError, now: Micros): string {
-  if (tcb.state === "SYN-RECEIVED" && tcb.passive && !tcb.fastOpen.accepted) {
-    const ends = error.kind === "time-exceeded" || error.kind === "parameter-problem" || (isUnreachable(error) && error.code < 2);
-    if (!ends) return "ICMP error noted";
-    setState(tcb, "LISTEN", `ICMP ${error.kind}`, now);
-    return "ICMP error: half-open connection forgotten";
-  }
-  const failure = linuxFailure(error);
-  if (failure === undefined) return "ICMP error noted";
-  if (tcb.state !== "SYN-SENT" && tcb.state !== "SYN-RECEIVED") {
-    tcb.softError = failure;
-    tcb.events |= EVENT_TROUBLE;
-    return "ICMP error noted as soft (MUST-56)";
-  }
-  if (tcb.linux !== undefined) tcb.linux.hasErrorQueued = true;
   fail(tcb, failure, `ICMP ${error.kind}`, now);
   return "ICMP error ends the attempt to connect";
 }
@@ -96,21 +77,6 @@ function bsdFailure(error: IcmpError): Failure | undefined {
 function isUnreachable({ family, type }: IcmpError): boolean {
   return type === (family === 4 ? 3 : 1);
 }
-
-function linuxFailure(error: IcmpError): Failure | undefined {
-  if (isUnreachable(error)) return (error.family === 4 ? UNREACHABLE_4 : UNREACHABLE_6)[error.code];
-  if (error.kind === "time-exceeded") return "EHOSTUNREACH";
-  return error.kind === "parameter-problem" ? "EPROTO" : undefined;
-}
-
-const UNREACHABLE_4: readonly Failure[] = [
-  ...(["ENETUNREACH", "EHOSTUNREACH", "ENOPROTOOPT", "ECONNREFUSED", "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH"] as const),
-  ...(["EHOSTDOWN", "ENONET", "ENETUNREACH", "EHOSTUNREACH", "ENETUNREACH", "EHOSTUNREACH", "EHOSTUNREACH"] as const),
-  ...(["EHOSTUNREACH", "EHOSTUNREACH"] as const),
-];
-const UNREACHABLE_6: readonly Failure[] = [
-  ...(["ENETUNREACH", "EACCES", "EHOSTUNREACH", "EHOSTUNREACH", "ECONNREFUSED", "EACCES", "EACCES"] as const),
-];
 
 const FAILURES: Readonly<Partial<Record<IcmpErrorKind, Failure>>> = {
   "network-unreachable": "ENETUNREACH",

@@ -45,8 +45,11 @@ function sendNext(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
     case "SYN-SENT":
     case "SYN-RECEIVED":
       if (tcb.snd.nxt === tcb.iss) return sendSyn(tcb, now, out);
-      // RFC 7413 §4.2.2: a server may answer before the handshake is done. Lost data waits for its end, as the SYN-ACK does not.
-      if (tcb.fastOpen.accepted && seqDiff(tcb.dataEnd, tcb.snd.nxt) > 0 && sendNewData(tcb, now, out)) return true;
+      if (!tcb.fastOpen.accepted) break;
+      // RFC 7413 §4.2.2: a server may answer before the handshake is done. Lost data waits for its end, as the SYN-ACK does not, unless
+      // it was too large for the path.
+      if (tcb.sent.lostSegments > 0 && sendLost(tcb, now, out)) return true;
+      if (seqDiff(tcb.dataEnd, tcb.snd.nxt) > 0 && sendNewData(tcb, now, out)) return true;
       break;
     case "TIME-WAIT":
     case "FIN-WAIT-2":

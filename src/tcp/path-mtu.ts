@@ -9,8 +9,10 @@ import { seqAdd, seqDiff } from "../base/seq.js";
 import { MINUTE, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { IcmpError } from "../wire/icmp.js";
 import { headerBytes } from "./emit.js";
+import { synTimeout } from "./fast-open.js";
 import { simpleRetransmit } from "./linux-recovery.js";
 import { beginMtuSearch, maySearchMtu, mtuProbeTooBig } from "./mtu-probing.js";
+import type { SentSegment } from "./sent-list.js";
 import { isSynchronized } from "./state.js";
 import type { Tcb } from "./tcb.js";
 
@@ -109,6 +111,7 @@ export function usePathMtu(tcb: Tcb, mtu: number): void {
  * was made of it.
  */
 export function packetTooBig(tcb: Tcb, error: IcmpError, now: Micros): string {
+  if (tcb.linux !== undefined) return linuxTooBig(tcb, error.nextHopMtu, now);
   const { pathMtu } = tcb;
   const told = error.nextHopMtu > 0 ? error.nextHopMtu : plateauBelow(error.quotedLength);
   // It was no larger than what the router says to carry; in IPv6 no link may carry less than 1280 (RFC 8201 §4).
@@ -133,6 +136,29 @@ export function packetTooBig(tcb: Tcb, error: IcmpError, now: Micros): string {
   lower(tcb, arrivalRules === "bsd" ? mtu : told, now + RAISE_AFTER, false);
   cutAnew(tcb, now);
   return "packet too big: path MTU lowered, what was lost is cut anew";
+}
+
+/**
+ * As Linux has it (tcp_v4_mtu_reduced, __ip_rt_update_pmtu): whatever is smaller than what is known is believed, whatever the quote and
+ * whatever has arrived. In IPv4 0 is an MTU like others, and below the least one routers fragment; in IPv6 such a message is dropped.
+ */
+function linuxTooBig(tcb: Tcb, told: number, now: Micros): string {
+  const { pathMtu } = tcb;
+  const floor = leastMtu(tcb);
+  if (tcb.local.family === 6 && told < floor) return "packet too big: dropped, no link is that narrow";
+  if (Math.max(told, floor) >= Math.min(pathMtu.bytes, tcb.config.mtuBytes)) return "packet too big: known already";
+  lower(tcb, told, now + RAISE_AFTER, false);
+  if (tcb.state === "SYN-SENT") repeatSynAlone(tcb);
+  else cutAnew(tcb, now);
+  return "packet too big: path MTU lowered, what was lost is cut anew";
+}
+
+/** A SYN with data is what was too big: again, without. */
+function repeatSynAlone(tcb: Tcb): void {
+  if (tcb.fastOpen.synBytes === 0) return;
+  synTimeout(tcb.fastOpen);
+  tcb.synRepeated = true;
+  tcb.snd.nxt = tcb.iss;
 }
 
 /** The retransmission timer has expired `tcb.backoffs` times in a row, all will be sent again: may the size be the reason? */
@@ -189,7 +215,7 @@ function lower(tcb: Tcb, mtu: number, raiseAt: Micros, doubtful: boolean): void 
   if (mtu < floor) pathMtu.mayFragment = true;
   pathMtu.lower(Math.max(mtu, floor), raiseAt, doubtful);
   tcb.mtuSearch.stop();
-  if (!isSynchronized(tcb.state)) return;
+  if (!isSynchronized(tcb.state) && !tcb.fastOpen.accepted) return;
   snd.mss = sendMss(tcb);
   tcb.congestion.onMss(snd.mss);
 }
@@ -201,12 +227,34 @@ function cutAnew(tcb: Tcb, now: Micros): void {
   for (let i = 0; i < sent.length; i++) {
     const segment = sent.at(i);
     if (segment === undefined || !segment.inFlight) continue;
-    // FIN takes a sequence number and no room.
-    if (Math.min(segment.length, seqDiff(tcb.dataEnd, segment.seq)) <= snd.mss) continue;
+    if (textBytes(tcb, segment) <= snd.mss) continue;
     sent.markLost(segment);
     lost = true;
   }
-  if (lost) lostForSize(tcb, now);
+  if (!lost) return;
+  if (tcb.linuxSender !== undefined) cutBatches(tcb);
+  lostForSize(tcb, now);
+}
+
+/** What has left as one batch is one buffer in Linux, and is cut from its beginning. */
+function cutBatches(tcb: Tcb): void {
+  const { sent, snd } = tcb;
+  for (let i = 0; i < sent.length; i++) {
+    const segment = sent.at(i);
+    if (!segment?.lost || textBytes(tcb, segment) <= snd.mss) continue;
+    for (;;) {
+      const next = sent.at(i + 1);
+      if (next === undefined || next.sacked || next.batchEnd !== segment.batchEnd) break;
+      sent.markLost(next);
+      sent.joinNext(segment);
+    }
+    sent.split(segment, snd.mss);
+  }
+}
+
+/** FIN takes a sequence number and no room. */
+function textBytes(tcb: Tcb, segment: SentSegment): number {
+  return Math.min(segment.length, seqDiff(tcb.dataEnd, segment.seq));
 }
 
 /** Segments were marked lost because of their size: recovery that runs reckons with it, and none begins for it. */
@@ -229,12 +277,14 @@ const LEAST_IPV4_LINK = 68;
 
 /**
  * A path MTU below this is not used: an attacker could make us send more headers than data (RFC 5927 §7). RFC 791 and RFC 8200
- * have every host take that much. Note: Linux does the same in IPv4 with 552 (net.ipv4.route.min_pmtu).
+ * have every host take that much.
  */
 function leastMtu(tcb: Tcb): number {
   // Note: FreeBSD goes down to net.inet.tcp.minmss (tcp_next_pmtu).
   if (tcb.local.family === 4 && tcb.config.arrivalRules === "bsd") return tcb.config.leastPeerMss + headerBytes(tcb);
-  return tcb.local.family === 4 ? 576 : 1280;
+  if (tcb.local.family === 6) return 1280;
+  // Note: Linux goes down to net.ipv4.route.min_pmtu.
+  return tcb.linux === undefined ? 576 : 552;
 }
 
 /** Time-outs in a row after which the size is in doubt. Note: Linux does the same (tcp_mtu_probing 1 after tcp_retries1). */
