@@ -21,6 +21,12 @@ export class SipHash {
     return this.#run(words);
   }
 
+  /** All 64 bits of it: the low word and the high one into `out`. */
+  hash64(words: ArrayLike<number>, out: Uint32Array): void {
+    out[0] = this.#run(words);
+    out[1] = (v[1] as number) ^ (v[3] as number) ^ (v[5] as number) ^ (v[7] as number);
+  }
+
   #run(words: ArrayLike<number>): number {
     v[0] = this.#k0 ^ 0x70736575;
     v[1] = this.#k1 ^ 0x736f6d65;

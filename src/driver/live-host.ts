@@ -7,6 +7,7 @@ import { enterNetworkNamespace, openTun, readSysctl, writeSysctl } from "../kern
 import { type Route, routeTo } from "../kernel/route.js";
 import { loadSystemCalls, type SystemCalls } from "../kernel/system-calls.js";
 import { UnsupportedError } from "../script/errors.js";
+import { USUAL_KEY } from "../script/fast-open-key.js";
 import type { HostRequest, ScriptHost } from "../script/host.js";
 import type { RunOptions } from "../script/runner.js";
 import { sysctlsOf } from "../script/sysctl.js";
@@ -25,6 +26,7 @@ const SYSCTLS: Readonly<Record<string, string>> = {
   "net.ipv4.tcp_sack": "1",
   "net.ipv4.tcp_mtu_probing": "0",
   "net.ipv4.tcp_no_metrics_save": "1",
+  "net.ipv4.tcp_fastopen_key": USUAL_KEY,
 };
 
 /** The kernel's sysctls that belong to all namespaces, and that scripts set to what they are anyway. */

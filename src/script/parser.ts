@@ -17,11 +17,14 @@ import {
 import { isPacketStart, parsePacket } from "./packet-parser.js";
 import { Scanner } from "./scanner.js";
 
-/** `defined` are words that stand for others, as `-D` defines them. Throws ScriptSyntaxError. */
-export function parseScript(text: string, defined: Readonly<Record<string, string>> = {}): Script {
+/** Gives the words that stand for others, see `-D`, from the option lines. */
+export type Definitions = (options: readonly ScriptOption[]) => Readonly<Record<string, string>>;
+
+/** `defined` gives the words that stand for others; default: those of the script's own lines. Throws ScriptSyntaxError. */
+export function parseScript(text: string, defined: Definitions = definitionsOf): Script {
   const head = new Scanner(text);
   const options = readOptions(head);
-  const scanner = new Scanner(withDefinitions(text, head.at, { ...defined, ...definitionsOf(options) }));
+  const scanner = new Scanner(withDefinitions(text, head.at, defined(options)));
   scanner.at = head.at;
   const events: ScriptEvent[] = [];
   while (!scanner.isAtEnd) events.push(readEvent(scanner));

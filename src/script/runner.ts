@@ -19,6 +19,7 @@ import { icmpPacket, type Ports, tcpPacket } from "./inbound.js";
 import type { Step } from "./ladder.js";
 import { factsOf, formatSeen, joined, mismatch, type SeenSegment, seeSegment } from "./match.js";
 import { readSettings, type ScriptEnds, type Settings } from "./settings.js";
+import { commandTime } from "./sysctl.js";
 import { numberOf } from "./values.js";
 import { openVirtualHost } from "./virtual-host.js";
 
@@ -147,7 +148,7 @@ export class Runner {
 
   /** Times count from now, those of packets that go in one after another from when the one before was to go. */
   #timeOf({ time, action }: ScriptEvent): Micros {
-    const now = this.#host?.world.now ?? START;
+    const now = this.#host?.world.now ?? this.#lastAt;
     if (time.us === null) return now;
     const isAnchored = this.#wasInbound && isInbound(action);
     return (time.relative ? (isAnchored ? this.#lastAt : now) : START) + time.us;
@@ -174,6 +175,7 @@ export class Runner {
     const { action } = event;
     switch (action.kind) {
       case "command":
+        if (this.#host !== undefined) this.#advance(at);
         this.#configure(action.command);
         break;
       case "unsupported":
@@ -207,7 +209,11 @@ export class Runner {
 
   #configure(command: string): void {
     if (this.#host === undefined) this.#commands.push(command);
-    else this.#host.configure(command);
+    else {
+      this.#host.configure(command);
+      const us = commandTime(command);
+      if (us > 0) this.#advance(this.#host.world.now + us);
+    }
   }
 
   /** The host begins with the first event that needs it: what is configured before holds for all of it. */

@@ -3,6 +3,7 @@ import type { Micros } from "../base/time.js";
 import { type IpAddress, tryParseAddress } from "../wire/address.js";
 import type { ScriptOption } from "./ast.js";
 import { ScriptSyntaxError, UnsupportedError } from "./errors.js";
+import { usualDefinitions } from "./fast-open-key.js";
 import { definitionsOf } from "./parser.js";
 
 /** The addresses and ports of a script: "local" is what is tested. */
@@ -60,14 +61,18 @@ const IGNORED: ReadonlySet<string> = new Set([
   ...["tcp_ts_ecr_scaled", "bind_port_any", "so_filename", "so_flags", "scripts_path", "mss"],
 ]);
 
-/** Reads the options; `defaults` come first, as those of the command line do. Throws ScriptSyntaxError, UnsupportedError. */
-export function readSettings(options: readonly ScriptOption[], defaults: Readonly<Record<string, string>> = {}): Settings {
-  const values = new Map(Object.entries(defaults));
+/**
+ * Reads the options of a script; as with packetdrill those of the command line take their place. Throws ScriptSyntaxError,
+ * UnsupportedError.
+ */
+export function readSettings(options: readonly ScriptOption[], commandLine: Readonly<Record<string, string>> = {}): Settings {
+  const values = new Map<string, string>();
   const places = new Map<string, ScriptOption["place"]>();
   for (const { name, value, place } of options) {
     if (!name.startsWith("-D ")) values.set(name, value);
     places.set(name, place);
   }
+  for (const [name, value] of Object.entries(commandLine)) if (!name.startsWith("-D ")) values.set(name, value);
   const number = <T>(name: string, otherwise: T): T | number => {
     const text = values.get(name);
     if (text === undefined) return otherwise;
@@ -91,19 +96,24 @@ export function readSettings(options: readonly ScriptOption[], defaults: Readonl
       throw new ScriptSyntaxError(places.get(name) ?? { line: 1, column: 1 }, `--${name}=${text}: expected an IP address`);
     return found;
   };
+  const local = address("local_ip", ADDRESSES[family].local);
+  const remote = address("remote_ip", ADDRESSES[family].remote);
   return {
     toleranceUs: number("tolerance_usecs", undefined),
     // As packetdrill has it: the timers of a kernel keep their time to an eighth.
     tolerancePercent: number("tolerance_percent", 12.5),
     family,
     mtuBytes: number("mtu", 1500),
-    local: address("local_ip", ADDRESSES[family].local),
-    remote: address("remote_ip", ADDRESSES[family].remote),
+    local,
+    remote,
     localPort: number("bind_port", 8080),
     remotePort: number("connect_port", 8080),
     tickUs: number("tcp_ts_tick_usecs", 0),
     strictSegments: values.has("strict_segments"),
-    definitions: definitionsOf([...Object.entries(defaults).map(([name, value]) => ({ name, value })), ...options]),
+    definitions: {
+      ...usualDefinitions(family, local, remote),
+      ...definitionsOf([...options, ...Object.entries(commandLine).map(([name, value]) => ({ name, value }))]),
+    },
   };
 }
 

@@ -4,8 +4,9 @@ import { textForProfile } from "./dialect.js";
 import { ScriptFailure, ScriptSyntaxError, UnsupportedError } from "./errors.js";
 import type { PassedPacket } from "./host.js";
 import type { Step } from "./ladder.js";
-import { definitionsOf, parseScript } from "./parser.js";
+import { parseScript } from "./parser.js";
 import { Runner, type RunOptions } from "./runner.js";
+import { readSettings } from "./settings.js";
 
 export interface Verdict {
   readonly outcome: "pass" | "fail" | "unsupported" | "error";
@@ -42,10 +43,10 @@ export const NOTHING = {
 /** Reads and runs a script. Never throws: what goes wrong is the verdict. "error" is a script that cannot be read. */
 export function judgeScript(text: string, options: RunOptions = {}): Verdict {
   let runner: Runner | undefined;
-  const commandLine = Object.entries(options.options ?? {}).map(([name, value]) => ({ name, value }));
   try {
     const chosen = textForProfile(text, options.profile);
-    runner = new Runner(parseScript(chosen.text, definitionsOf(commandLine)), { ...options, profile: chosen.profile });
+    const script = parseScript(chosen.text, (lines) => readSettings(lines, options.options).definitions);
+    runner = new Runner(script, { ...options, profile: chosen.profile });
     runner.run();
     const { packets, steps, tolerated, profile } = runner.record;
     return { ...NOTHING, outcome: "pass", packets, steps, tolerated, profile };

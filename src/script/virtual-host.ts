@@ -1,10 +1,10 @@
 /** A stack of ours in virtual time, configured as the script asks. */
 import { SECOND } from "../base/time.js";
-import type { StackConfig } from "../stack/config.js";
+import type { StackChanges } from "../stack/config.js";
 import type { ConnectionConfig } from "../tcp/config.js";
 import { type ProfileName, profileByName } from "../tcp/profiles.js";
 import { Calls } from "./calls.js";
-import { UnsupportedError } from "./errors.js";
+import { parseFastOpenKey, USUAL_KEY } from "./fast-open-key.js";
 import { FreeBsdCalls } from "./freebsd-calls.js";
 import type { HostRequest, ScriptHost } from "./host.js";
 import { type HostChanges, readCommand } from "./sysctl.js";
@@ -43,12 +43,15 @@ export function openVirtualHost({ settings, options, commands, random, start, wa
     ...SIZES[profile],
     ...options.connection,
   };
-  const apply = (command: string): HostChanges["stack"] => {
+  const apply = (command: string): HostChanges => {
     const changes = readCommand(command);
     Object.assign(connection, changes.connection);
-    return changes.stack;
+    return changes;
   };
-  const stack: Partial<StackConfig> = Object.assign({}, ...commands.map(apply));
+  const stack: StackChanges = Object.assign(
+    { fastOpenKey: parseFastOpenKey(USUAL_KEY) },
+    ...commands.map((command) => apply(command).stack),
+  );
   const world = new VirtualWorld({ connection, ...stack }, random, start);
   const toleranceUs = settings.toleranceUs ?? world.toleranceUs;
   const calls = new Calls(world, { ...settings, start, toleranceUs, doublesBuffers: profile === "linux" }, watcher);
@@ -56,8 +59,9 @@ export function openVirtualHost({ settings, options, commands, random, start, wa
     world,
     calls: profile === "freebsd" ? new FreeBsdCalls(calls, (changes) => Object.assign(connection, changes)) : calls,
     configure(command) {
-      if (Object.keys(apply(command)).length > 0)
-        throw new UnsupportedError("a sysctl of the whole stack in the middle of a script");
+      const changes = apply(command);
+      world.stack.reconfigure(changes.stack);
+      if (changes.forgetsPeers) world.stack.fastOpenCache.clear();
     },
     close() {},
   };

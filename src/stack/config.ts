@@ -24,6 +24,11 @@ export type SynCookiePolicy = "off" | "when-full" | "always";
  */
 export type ClosedPortPolicy = "reset" | "silent-to-syn" | "silent";
 
+/** What may change while the stack runs. */
+export type StackChanges = Partial<
+  Pick<StackConfig, "synCookies" | "closedPorts" | "challengeAcksPerSecond" | "fastOpenKey" | "ephemeralPorts">
+>;
+
 export interface StackConfig {
   /** Secrets, initial sequence numbers and ports come from here. */
   readonly random: Random;
@@ -48,6 +53,11 @@ export interface StackConfig {
   readonly closedPorts?: ClosedPortPolicy;
   /** Challenge ACKs a second of all connections together (RFC 5961 §7). Default 1000. */
   readonly challengeAcksPerSecond?: number;
+  /**
+   * Key of Fast Open cookies, 16 bytes, or 32 with the one before it (RFC 7413 §4.1.2; Linux: net.ipv4.tcp_fastopen_key). Default: drawn
+   * from `random`, and changed daily.
+   */
+  readonly fastOpenKey?: Uint8Array;
   readonly ports?: PortHolder;
   /** Range of ephemeral ports, both ends included. Default: 49152–65535 (RFC 6335 §6). */
   readonly ephemeralPorts?: readonly [number, number];

@@ -37,6 +37,11 @@ export class FastOpenCache {
     this.#servers.delete(String(remote));
   }
 
+  /** Forgets all servers (Linux: ip tcp_metrics flush). */
+  clear(): void {
+    this.#servers.clear();
+  }
+
   /** Whether data may go with the SYN of a connection to `remote`, as far as can be said now. */
   mayCarryData(remote: IpAddress, config: ConnectionConfig, now: Micros): boolean {
     if (config.fastOpen !== "client" && config.fastOpen !== "both") return false;

@@ -26,7 +26,8 @@ export class FastOpenCookies {
   /** When the key was drawn, unless it was given. */
   #drawnAt: Micros = 0;
   #given = false;
-  readonly #words = new Int32Array(10);
+  readonly #words = { 4: new Int32Array(2), 6: new Int32Array(8) } as const;
+  readonly #hash = new Uint32Array(2);
 
   constructor(random: Random) {
     this.#random = random;
@@ -81,24 +82,35 @@ export class FastOpenCookies {
     return this.#key as SipHash;
   }
 
+  /** Note: Linux does the same (fastopen_cookie_gen_cipher): SipHash of the peer's address and ours, so a key is good for both. */
   #cookie(key: SipHash, local: IpAddress, remote: IpAddress): Uint8Array {
-    const w = this.#words;
-    w[0] = remote.w0;
-    w[1] = remote.w1;
-    w[2] = remote.w2;
-    w[3] = remote.w3;
-    w[4] = local.w0;
-    w[5] = local.w1;
-    w[6] = local.w2;
-    w[7] = local.w3;
-    w[8] = local.family;
+    const words = this.#words[remote.family];
+    const at = putWords(words, 0, remote);
+    putWords(words, at, local);
+    key.hash64(words, this.#hash);
+    const [low = 0, high = 0] = this.#hash;
     const cookie = new Uint8Array(COOKIE_BYTES);
-    w[9] = 0;
-    putU32(cookie, 0, key.hash(w));
-    w[9] = 1;
-    putU32(cookie, 4, key.hash(w));
+    putU32(cookie, 0, swapped(low));
+    putU32(cookie, 4, swapped(high));
     return cookie;
   }
+}
+
+/** The bytes of an address in network order, as the little-endian words that SipHash reads. Returns where the next begins. */
+function putWords(words: Int32Array, at: number, address: IpAddress): number {
+  if (address.family === 6) {
+    words[at] = swapped(address.w0);
+    words[at + 1] = swapped(address.w1);
+    words[at + 2] = swapped(address.w2);
+    words[at + 3] = swapped(address.w3);
+    return at + 4;
+  }
+  words[at] = swapped(address.w3);
+  return at + 1;
+}
+
+function swapped(word: number): number {
+  return ((word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)) >>> 0;
 }
 
 function matches(seg: Segment, cookie: Uint8Array): boolean {

@@ -82,7 +82,8 @@ export class Listener implements EstablishGate {
     fastOpenCookiesFailed: 0,
   };
   readonly #host: ListenerHost;
-  readonly #synCookies: SynCookiePolicy;
+  /** When the SYN queue is full, or always. */
+  synCookies: SynCookiePolicy;
 
   constructor(
     host: ListenerHost,
@@ -93,7 +94,7 @@ export class Listener implements EstablishGate {
     synCookies: SynCookiePolicy = "when-full",
   ) {
     this.#host = host;
-    this.#synCookies = synCookies;
+    this.synCookies = synCookies;
     this.address = options.address;
     this.port = port;
     // Note: Linux does the same: even a backlog of 0 lets one connection in.
@@ -126,9 +127,9 @@ export class Listener implements EstablishGate {
     }
     if (this.synQueue.size >= this.synBacklog) {
       this.counters.synQueueOverflows++;
-      return this.#synCookies === "off" ? "dropped" : "cookie";
+      return this.synCookies === "off" ? "dropped" : "cookie";
     }
-    return this.#synCookies === "always" ? "cookie" : "half-open";
+    return this.synCookies === "always" ? "cookie" : "half-open";
   }
 
   /** Whether a third segment with a cookie may become a connection; counts it if not. */

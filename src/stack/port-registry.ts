@@ -19,6 +19,8 @@ export class PortRegistry {
   /** Counts changes, so that a watcher can tell cheaply. */
   changes = 0;
 
+  #cursor = 0;
+
   constructor(holder: PortHolder | undefined) {
     this.#holder = holder;
   }
@@ -37,6 +39,26 @@ export class PortRegistry {
     else this.#ports.add(port);
     this.changes++;
     return key;
+  }
+
+  /**
+   * Reserves a free port of the range, both ends included, by the hash-based algorithm of RFC 6056 §3.3.3. Throws RawTcpError
+   * `EADDRNOTAVAIL` when there is none, and what the holder throws.
+   */
+  takeFree(address: IpAddress, [first, last]: readonly [number, number], offset: number): [port: number, key: string] {
+    const count = last - first + 1;
+    let problem: unknown;
+    for (let tries = 0; tries < count; tries++) {
+      const port = first + ((offset + this.#cursor++) % count);
+      if (this.isHeld(port)) continue;
+      try {
+        return [port, this.take(address, port)];
+      } catch (error) {
+        if (!isAddressInUse(error)) throw error;
+        problem = error;
+      }
+    }
+    throw problem ?? new RawTcpError("EADDRNOTAVAIL", `no free port between ${first} and ${last} on ${address}`);
   }
 
   /** One more user of a reservation that exists. */
@@ -80,4 +102,8 @@ export class PortRegistry {
 /** "address already in use" with the address named. */
 export function addressInUse(address: IpAddress, port: number): RawTcpError {
   return new RawTcpError("EADDRINUSE", `address already in use: ${formatEndpoint(address, port)}`);
+}
+
+function isAddressInUse(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EADDRINUSE";
 }

@@ -25,15 +25,15 @@ interface Reset {
 export class ResetQueue {
   readonly #queue: Reset[] = [];
   dropped = 0;
-  readonly #policy: ClosedPortPolicy;
+  policy: ClosedPortPolicy;
 
   constructor(policy: ClosedPortPolicy = "reset") {
-    this.#policy = policy;
+    this.policy = policy;
   }
 
   /** What is made of a segment to a port where nobody listens, in a few words. */
   refuse(local: IpAddress, remote: IpAddress, seg: Segment): string {
-    if (this.#policy === "silent" || (this.#policy === "silent-to-syn" && (seg.flags & SYN) !== 0))
+    if (this.policy === "silent" || (this.policy === "silent-to-syn" && (seg.flags & SYN) !== 0))
       return "no such connection: ignored, as was asked for";
     return this.answer(local, remote, seg) ? "no such connection: answered with RST" : "RST for no connection: ignored";
   }

@@ -42,6 +42,10 @@ export type NumberOption =
   | "TCP_SYNCNT"
   | "TCP_WINDOW_CLAMP"
   | "TCP_NOTSENT_LOWAT"
+  | "TCP_RTO_MIN_US"
+  | "TCP_RTO_MAX_MS"
+  | "TCP_DELACK_MAX_US"
+  | "TCP_THIN_LINEAR_TIMEOUTS"
   | "TCP_DEFER_ACCEPT"
   | "TCP_FASTOPEN"
   | "TCP_FASTOPEN_CONNECT"
@@ -133,6 +137,14 @@ export class SocketOptions {
         return config.finWait2Us === NEVER || config.finWait2Us === 0 ? -1 : whole(config.finWait2Us, SECOND);
       case "SO_MAX_PACING_RATE":
         return config.maxPacingRate === NEVER ? 0xffff_ffff : config.maxPacingRate;
+      case "TCP_RTO_MIN_US":
+        return config.rtoMinUs;
+      case "TCP_RTO_MAX_MS":
+        return whole(config.rtoMaxUs, MILLISECOND);
+      case "TCP_DELACK_MAX_US":
+        return config.delayedAckMaxUs;
+      case "TCP_THIN_LINEAR_TIMEOUTS":
+        return Number(config.thinLinearTimeouts);
       case "TCP_NOTSENT_LOWAT":
         return config.notSentLowWaterBytes === NEVER ? 0xffff_ffff : config.notSentLowWaterBytes;
       case "TCP_DEFER_ACCEPT": {
@@ -272,6 +284,27 @@ export class SocketOptions {
         inRange(name, value, 1, LARGEST_BUFFER);
         this.#change({ windowClampBytes: Math.max(value, LEAST_BUFFER / 2) });
         tcb?.linux?.bound(value);
+        return;
+      case "TCP_RTO_MIN_US":
+        // Note: Linux has the same bounds: a tick of its clock, and TCP_RTO_MIN.
+        inRange(name, value, 1, 200_000);
+        this.#change({ rtoMinUs: value });
+        if (tcb !== undefined) live.setTimeoutBounds(tcb, value, tcb.config.rtoMaxUs);
+        return;
+      case "TCP_RTO_MAX_MS":
+        inRange(name, value, 1000, 120_000);
+        this.#change({ rtoMaxUs: value * MILLISECOND });
+        if (tcb !== undefined) live.setTimeoutBounds(tcb, tcb.config.rtoMinUs, value * MILLISECOND);
+        return;
+      case "TCP_DELACK_MAX_US":
+        inRange(name, value, 1, 200_000);
+        this.#change({ delayedAckMaxUs: value });
+        if (tcb !== undefined) live.setDelayedAckMax(tcb, value);
+        return;
+      case "TCP_THIN_LINEAR_TIMEOUTS":
+        inRange(name, value, 0, 1);
+        this.#change({ thinLinearTimeouts: on });
+        if (tcb !== undefined) live.setThinLinearTimeouts(tcb, on);
         return;
       case "TCP_SYNCNT":
         inRange(name, value, 1, 127);

@@ -15,7 +15,7 @@ import { IcmpError, parseIcmpError } from "../wire/icmp.js";
 import { IpPacket, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, parseIpPacket } from "../wire/ip-packet.js";
 import { parseSegment, Segment, verifyChecksum } from "../wire/segment.js";
 import { ACK, RST, SYN } from "../wire/tcp-flags.js";
-import type { StackConfig } from "./config.js";
+import type { StackChanges, StackConfig } from "./config.js";
 import { ConnectionTable } from "./connection-table.js";
 import { CookieAnswers } from "./cookie-answers.js";
 import { Entry } from "./entry.js";
@@ -48,7 +48,7 @@ export class Stack implements ListenerHost {
   readonly counters = { packetsIn: 0, badPackets: 0, badChecksums: 0, notOurs: 0, resetsSent: 0 };
   /** Called when a user call has made something due: the owner should drain soon. */
   onWake: (() => void) | undefined;
-  readonly #config: StackConfig;
+  #config: StackConfig;
   readonly #secrets: Secrets;
   readonly #table: ConnectionTable;
   readonly #listeners: Listener[] = [];
@@ -68,7 +68,6 @@ export class Stack implements ListenerHost {
   #readyHead = 0;
   #eventful: (Entry | Listener)[] = [];
   #lastId = 0;
-  #portCursor = 0;
   // Scratch objects: one packet is parsed at a time.
   readonly #packet = new IpPacket();
   readonly #segment = new Segment();
@@ -83,7 +82,18 @@ export class Stack implements ListenerHost {
     this.#resets = new ResetQueue(config.closedPorts);
     this.#cookies = new SynCookies(config.random);
     this.fastOpenCookies = new FastOpenCookies(config.random);
+    if (config.fastOpenKey !== undefined) this.fastOpenCookies.setKeys(config.fastOpenKey);
     this.#challenges = new ChallengeBudget(config.challengeAcksPerSecond ?? 1000, config.random);
+  }
+
+  /** Changes how the stack behaves from now on, as `sysctl` does with a host. Throws RawTcpError `EINVAL` for a key of another length. */
+  reconfigure(changes: StackChanges): void {
+    this.#config = { ...this.#config, ...changes };
+    const { fastOpenKey, synCookies, closedPorts, challengeAcksPerSecond } = changes;
+    if (fastOpenKey !== undefined) this.fastOpenCookies.setKeys(fastOpenKey);
+    if (closedPorts !== undefined) this.#resets.policy = closedPorts;
+    if (challengeAcksPerSecond !== undefined) this.#challenges.perSecond = challengeAcksPerSecond;
+    if (synCookies !== undefined) for (const listener of this.#listeners) listener.synCookies = synCookies;
   }
 
   /** Connections of every state, half-open ones and TIME-WAIT included. */
@@ -378,6 +388,7 @@ export class Stack implements ListenerHost {
     if (lastSeq !== undefined && seqLe(iss, seqAdd(lastSeq, LARGEST_UNSCALED_WINDOW))) {
       iss = seqAdd(lastSeq, LARGEST_UNSCALED_WINDOW + 1);
     }
+    if (listener.config.reflectsTos) connection.setTos(packet.tos);
     connection.openPassive(iss, now);
     judgeFastOpen(listener, listener.fastOpenCookies ?? this.fastOpenCookies, connection, segment, now);
     const note = connection.receive(segment, now);
@@ -555,21 +566,8 @@ export class Stack implements ListenerHost {
       if (this.#table.find(local, wanted, remote, remotePort) !== undefined) throw addressInUse(local, wanted);
       return [wanted, this.#ports.take(local, wanted)];
     }
-    const [first, last] = this.#config.ephemeralPorts ?? [49_152, 65_535];
-    const count = last - first + 1;
     const offset = this.#secrets.portOffset(local, remote, remotePort);
-    let problem: unknown;
-    for (let tries = 0; tries < count; tries++) {
-      const port = first + ((offset + this.#portCursor++) % count);
-      if (this.#ports.isHeld(port)) continue;
-      try {
-        return [port, this.#ports.take(local, port)];
-      } catch (error) {
-        if (!isAddressInUse(error)) throw error;
-        problem = error;
-      }
-    }
-    throw problem ?? new RawTcpError("EADDRNOTAVAIL", `no free port between ${first} and ${last} on ${local}`);
+    return this.#ports.takeFree(local, this.#config.ephemeralPorts ?? [49_152, 65_535], offset);
   }
 }
 
@@ -578,10 +576,6 @@ const LARGEST_UNSCALED_WINDOW = 0xffff;
 
 function isPort(port: number): boolean {
   return Number.isInteger(port) && port > 0 && port < 65_536;
-}
-
-function isAddressInUse(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EADDRINUSE";
 }
 
 function isOneHost(packet: IpPacket): boolean {

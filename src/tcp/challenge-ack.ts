@@ -10,7 +10,8 @@ import type { Tcb } from "./tcb.js";
  * could count what is left and learn of other connections (CVE-2016-5696). Note: Linux does the same (tcp_challenge_ack_limit).
  */
 export class ChallengeBudget {
-  readonly #perSecond: number;
+  /** Takes effect with the next second. */
+  perSecond: number;
   readonly #random: Random;
   #left = 0;
   #until: Micros = -Infinity;
@@ -18,7 +19,7 @@ export class ChallengeBudget {
   held = 0;
 
   constructor(perSecond: number, random: Random) {
-    this.#perSecond = perSecond;
+    this.perSecond = perSecond;
     this.#random = random;
   }
 
@@ -26,7 +27,7 @@ export class ChallengeBudget {
   take(now: Micros): boolean {
     if (now >= this.#until) {
       this.#until = now + SECOND;
-      this.#left = (this.#perSecond >>> 1) + (this.#perSecond > 1 ? this.#random.u32() % this.#perSecond : this.#perSecond);
+      this.#left = (this.perSecond >>> 1) + (this.perSecond > 1 ? this.#random.u32() % this.perSecond : this.perSecond);
     }
     if (this.#left <= 0) {
       this.held++;

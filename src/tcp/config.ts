@@ -60,6 +60,16 @@ export interface ConnectionConfig {
   readonly resetsOverflow: boolean;
   /** The same: RST does not end TIME-WAIT (RFC 1337; Linux: net.ipv4.tcp_rfc1337). */
   readonly timeWaitIgnoresReset: boolean;
+  /** What has come twice is told (RFC 2883; Linux: net.ipv4.tcp_dsack). */
+  readonly dsack: boolean;
+  /** The receive buffer grows with what is read (the same receiver; Linux: net.ipv4.tcp_moderate_rcvbuf). */
+  readonly tunesReceiveBuffer: boolean;
+  /** The same: segments that the first window has room for, 0 for as many as the buffer has (Linux: a route's initrwnd). */
+  readonly initialReceiveSegments: number;
+  /** The same: no ACK is delayed (Linux: a route's quickack). */
+  readonly acknowledgesAtOnce: boolean;
+  /** A connection has the Diffserv field that the peer's SYN had (Linux: net.ipv4.tcp_reflect_tos). */
+  readonly reflectsTos: boolean;
   /** Segments that are acknowledged at once at the start and after a pause, whatever `delayedAckUs` says; 0 for none. */
   readonly quickAckSegments: number;
   /** Two segments of any size are acknowledged at once, not only as many bytes as two full ones have (RFC 9293 SHLD-19). */
@@ -166,6 +176,12 @@ export interface ConnectionConfig {
    * segments and batches of segments (`linux-recovery.ts`, `linux-control.ts`, `linux-batch.ts`), to be compared with it.
    */
   readonly sender: "rfc" | "linux";
+  /** The same: a time-out is tested for spuriousness (RFC 5682; Linux: net.ipv4.tcp_frto). */
+  readonly forwardRto: boolean;
+  /** The same: segments that a later one may overtake before it is a loss, at first (Linux: net.ipv4.tcp_reordering). */
+  readonly reorderingSegments: number;
+  /** The same: the time-out of a thin stream does not double at first (Linux: net.ipv4.tcp_thin_linear_timeouts). */
+  readonly thinLinearTimeouts: boolean;
   /** Segments leave evenly over a round trip. */
   readonly pacing: boolean;
   /** Bytes a second that pacing allows at the most (Linux: SO_MAX_PACING_RATE); NEVER for no bound. */
@@ -221,6 +237,11 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   shrinksWindow: false,
   resetsOverflow: false,
   timeWaitIgnoresReset: false,
+  dsack: true,
+  tunesReceiveBuffer: true,
+  initialReceiveSegments: 0,
+  acknowledgesAtOnce: false,
+  reflectsTos: false,
   // RFC 6298 §2.1.
   rtoInitialUs: SECOND,
   // RFC 6298 §2.4 asks for 1 s. Note: Linux uses 200 ms (TCP_RTO_MIN), which its delayed ACKs of at most 200 ms allow.
@@ -285,6 +306,9 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   notSentLowWaterBytes: NEVER,
   congestion: cubic,
   sender: "rfc",
+  forwardRto: true,
+  reorderingSegments: 3,
+  thinLinearTimeouts: false,
   // Note: Linux does the same, unless the congestion control asks for it (BBR).
   pacing: false,
   maxPacingRate: NEVER,

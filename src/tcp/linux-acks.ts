@@ -88,7 +88,8 @@ export class LinuxAcks {
     const { linux, rcv } = tcb;
     if (!this.isScheduled || linux === undefined || tcb.state === "CLOSED") return;
     const isWaited = seqDiff(rcv.nxt, linux.windowAt) > linux.mss;
-    if ((isWaited && (tcb.receiveQueue.length < 1 || linux.select(tcb) >= linux.window)) || this.isQuick || this.isNow) {
+    const isDue = isWaited && (tcb.receiveQueue.length < 1 || linux.select(tcb) >= linux.window);
+    if (isDue || this.isQuick || this.isNow || tcb.config.acknowledgesAtOnce) {
       askForAck(tcb, "");
     } else if (tcb.outOfOrder.size === 0) this.#delay(tcb, now);
     else this.#compress(tcb, now);

@@ -15,6 +15,7 @@ export function useCongestion(tcb: Tcb, factory: CongestionFactory, window: numb
   const segments = Math.floor(window / mss);
   const threshold = ssthresh === undefined ? undefined : Math.floor(ssthresh / mss);
   const lx = new LinuxControl(made.name === "cubic" ? "cubic" : "reno", mss, segments, threshold);
+  lx.reordering = tcb.config.reorderingSegments;
   lx.begin(tcb.snd.max, now);
   tcb.linuxSender = lx;
   tcb.congestion = lx;

@@ -13,6 +13,9 @@ export type CaState = "open" | "disorder" | "cwr" | "recovery" | "loss";
 /** What is to be sent besides new data: nothing; what is lost; new data first (F-RTO, RFC 5682 §2.1 step 2b). */
 export type Repetition = "none" | "lost" | "new-first";
 
+/** tcp_stream_is_thin, and TCP_THIN_LINEAR_RETRIES. */
+const THIN = 4;
+const THIN_TIMEOUTS = 6;
 /** net.ipv4.tcp_reordering. */
 const REORDERING = 3;
 
@@ -85,6 +88,15 @@ export class LinuxControl implements CongestionControl {
     this.window = Math.max(1, window);
     this.threshold = threshold;
     this.#cubic = name === "cubic" ? new CubicState() : undefined;
+  }
+
+  /**
+   * After a time-out, the `timeouts`-th in a row with so many segments in flight: the next one doubles, unless the stream is thin, which
+   * no duplicate ACKs could help (tcp_retransmit_timer).
+   */
+  backOff(mayBeThin: boolean, segments: number, timeouts: number): void {
+    if (mayBeThin && segments < THIN && timeouts <= THIN_TIMEOUTS) this.backoff = 0;
+    else this.backoff++;
   }
 
   /** In bytes, as if every segment were full. */

@@ -67,8 +67,9 @@ export class LinuxReceiver {
     space = Math.min(space, this.clamp);
     if (space > mss) space -= space % mss;
     // Since Linux 6.10 more than the field of a SYN can tell (rcv_wnd).
-    this.window = space;
-    this.threshold = space;
+    const first = config.initialReceiveSegments;
+    this.window = first > 0 ? Math.min(space, first * mss) : space;
+    this.threshold = this.window;
     const largest = Math.min(Math.max(space, config.receiveBufferMaxBytes, RMEM_MAX), this.clamp);
     this.shift = config.windowScaling ? Math.min(Math.max(Math.floor(Math.log2(Math.max(largest, 1))) - 15, 0), 14) : 0;
     this.clamp = Math.min(this.clamp, LARGEST_FIELD * 2 ** this.shift);
@@ -213,7 +214,7 @@ export class LinuxReceiver {
   growBuffer(tcb: Tcb, read: number): void {
     const before = this.readBytes;
     this.readBytes = read;
-    if (this.isFixed || before === 0) return;
+    if (this.isFixed || before === 0 || !tcb.config.tunesReceiveBuffer) return;
     let wanted = 2 * read;
     wanted += 2 * Math.floor((wanted * (read - before)) / before);
     const { outOfOrder, rcv } = tcb;

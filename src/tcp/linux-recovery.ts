@@ -78,7 +78,7 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
   if (isOld) return;
   const delivered = lx.delivered - deliveredBefore;
   if (lx.isReducing) reduce(tcb, lx, delivered, advanced && sent.lostSegments <= lostBefore);
-  else if (told.acked > 0 || (lx.reordering > 3 && told.sacked > 0)) lx.avoid(delivered, now);
+  else if (told.acked > 0 || (lx.reordering > tcb.config.reorderingSegments && told.sacked > 0)) lx.avoid(delivered, now);
   updatePacingRate(tcb, lx);
   mirror(tcb, lx);
   if (!advanced && told.firstSacked >= 0 && sackIsNewer(tcb, now)) {
@@ -479,18 +479,19 @@ export function linuxTimeout(tcb: Tcb, lx: LinuxControl, now: Micros): void {
   lx.window = linuxFlight(tcb, lx) + 1;
   lx.clearCount();
   lx.usedAt = now;
-  if (few && sackedBefore >= 3) lx.reordering = Math.min(lx.reordering, 3);
+  const { forwardRto, reorderingSegments, thinLinearTimeouts } = tcb.config;
+  if (few && sackedBefore >= reorderingSegments) lx.reordering = Math.min(lx.reordering, reorderingSegments);
   changeState(tcb, lx, "loss", now);
   lx.highSeq = snd.max;
   recovery.tlpActive = false;
   tcb.timers.rack = NEVER;
   tcb.timers.tlp = NEVER;
   tcb.ecn.cwrPending = tcb.ecn.enabled && tcb.ecn.accurate === undefined;
-  lx.frto = isNew || tcb.backoffs > 1;
+  lx.frto = forwardRto && (isNew || tcb.backoffs > 1);
   if (tcb.mtuSearch.probeBytes > 0) lx.frto = false;
   lx.repetition = "none";
   lx.headDue = true;
-  lx.backoff++;
+  lx.backOff(thinLinearTimeouts && tcb.state === "ESTABLISHED", sent.length, tcb.backoffs);
   mirror(tcb, lx);
 }
 

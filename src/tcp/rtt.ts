@@ -23,8 +23,8 @@ export class RttEstimator {
   latest: Micros = 0;
   /** The smallest measurement; NEVER before the first. */
   min: Micros = NEVER;
-  protected readonly least: Micros;
-  readonly #max: Micros;
+  protected least: Micros;
+  #max: Micros;
   readonly #slop: Micros;
 
   /** `slop` is added to every time-out that is computed; NEVER for none, and a least margin instead. */
@@ -57,6 +57,12 @@ export class RttEstimator {
   /** What probes of a closed window are spaced by before their bounds, about twice the RTO without slop (FreeBSD: tcp_setpersist). */
   get persistBase(): Micros {
     return this.hasSample ? 4 * this.srtt + 2 * K * this.rttvar : 2 * (this.rto - (this.#slop === NEVER ? 0 : this.#slop));
+  }
+
+  /** Sets the bounds of time-outs that are computed from now on. */
+  bound(least: Micros, most: Micros): void {
+    this.least = least;
+    this.#max = most;
   }
 
   /** The time-out after `backoffs` expiries in a row (RFC 6298 §5.5). */

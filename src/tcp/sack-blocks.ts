@@ -10,6 +10,8 @@ const MAX_BLOCKS = 4;
 
 export class SackBlocks {
   enabled = false;
+  /** What has come twice is told at all. */
+  tellsDuplicates = true;
   /** Starts of ranges in `outOfOrder`, the most recently changed first. */
   readonly #recent: number[] = [];
   dsackStart = 0;
@@ -28,6 +30,7 @@ export class SackBlocks {
   }
 
   duplicate(start: number, end: number): void {
+    if (!this.tellsDuplicates) return;
     this.dsackStart = start;
     this.dsackEnd = end;
     this.dsackDue = true;

@@ -47,6 +47,25 @@ export function setUserTimeout(tcb: Tcb, timeoutUs: Micros): void {
   hastenTimers(tcb);
 }
 
+/** TCP_RTO_MIN_US and TCP_RTO_MAX_MS, both in µs: bounds of the retransmission time-out from the next measurement on. */
+export function setTimeoutBounds(tcb: Tcb, rtoMinUs: Micros, rtoMaxUs: Micros): void {
+  checkTime("least retransmission time-out", rtoMinUs);
+  checkTime("largest retransmission time-out", rtoMaxUs);
+  change(tcb, { rtoMinUs, rtoMaxUs });
+  tcb.rtt.bound(rtoMinUs, rtoMaxUs);
+}
+
+/** TCP_DELACK_MAX_US in µs: the longest that an ACK is delayed. Throws `EINVAL` unless positive. */
+export function setDelayedAckMax(tcb: Tcb, delayedAckMaxUs: Micros): void {
+  checkTime("longest delay of an ACK", delayedAckMaxUs);
+  change(tcb, { delayedAckMaxUs });
+}
+
+/** TCP_THIN_LINEAR_TIMEOUTS: whether the time-out of a thin stream doubles at first. */
+export function setThinLinearTimeouts(tcb: Tcb, thinLinearTimeouts: boolean): void {
+  change(tcb, { thinLinearTimeouts });
+}
+
 /** SO_LINGER in µs: what CLOSE waits before it gives up with RST; 0 does so at once, NEVER not at all. Throws `EINVAL` if negative. */
 export function setLinger(tcb: Tcb, lingerUs: Micros): void {
   if (lingerUs !== 0) checkTime("linger time", lingerUs);

@@ -307,6 +307,7 @@ export class Tcb {
     this.pseudoSum = local.wordSum() + remote.wordSum() + 6;
     this.ipId = ipId;
     this.receiveBufferBytes = config.receiveBufferBytes;
+    this.sack.tellsDuplicates = config.dsack;
     const { rtoInitialUs, rtoMinUs, rtoMaxUs, rtoSlopUs } = config;
     this.rtt =
       config.sender === "linux"

@@ -158,7 +158,7 @@ it("words that were defined stand for others, but not in texts, commands, code a
   });
   expect(actions[2]).toEqual({ kind: "command", command: "SIZE" });
   expect(actions[3]).toEqual({ kind: "code", code: " SIZE " });
-  expect(parseScript("0 close(FD) = 0", { FD: "3" }).events[0]?.action).toMatchObject({ call: { args: [number(3)] } });
+  expect(parseScript("0 close(FD) = 0", () => ({ FD: "3" })).events[0]?.action).toMatchObject({ call: { args: [number(3)] } });
 });
 
 it("any time and ranges are for packets that the stack sends", () => {

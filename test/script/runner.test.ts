@@ -217,7 +217,7 @@ describe("what we do not have is named", () => {
     ["+0 mmap(1, 2) = 0", "the system call mmap"],
     ["+0 setsockopt(4, SOL_TCP, TCP_ULP, [1], 4) = 0", "the socket option TCP_ULP"],
     ["+0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 5", "sockets that are not SOCK_STREAM"],
-    ["+0 `rm -rf /`", 'the command "rm -rf /"'],
+    ["+0 `make install`", 'the command "make install"'],
     ["+0 `sysctl -q net.ipv4.tcp_nothing=1`", "sysctl net.ipv4.tcp_nothing"],
     ["+0 `sysctl -q net.ipv4.tcp_congestion_control=bbr`", "the congestion control bbr"],
     ["+0 %{ assert tcpi_nothing }%", "the name tcpi_nothing in code"],
