@@ -15,6 +15,7 @@ import { scriptDuration } from "../script/ast.js";
 import { ladderLines } from "../script/ladder.js";
 import { parseScript } from "../script/parser.js";
 import { START } from "../script/runner.js";
+import { readSettings } from "../script/settings.js";
 import { NOTHING, type Verdict } from "../script/verdict.js";
 import type { DrillOptions } from "./drill-options.js";
 import { junitReport, tableOfFolders } from "./drill-report.js";
@@ -156,7 +157,7 @@ async function runLive(jobs: readonly DrillJob[], mostSeconds: number, threads: 
 /** 0 for what is no script: it is to be told when it is run. */
 function secondsOf(file: string): number {
   try {
-    return scriptDuration(parseScript(readFileSync(file, "utf8"))) / SECOND;
+    return scriptDuration(parseScript(readFileSync(file, "utf8"), (lines) => readSettings(lines).definitions)) / SECOND;
   } catch {
     return 0;
   }

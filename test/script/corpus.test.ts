@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseScript } from "../../src/script/parser.js";
+import { readSettings } from "../../src/script/settings.js";
 import { judge, told } from "./support.js";
 
 const root = resolve(import.meta.dirname, "../pkt");
@@ -16,7 +17,7 @@ describe("test/pkt", () => {
   it.each(scripts.sort())("%s", (file) => {
     const text = readFileSync(join(root, file), "utf8");
     // A packet that is put in last would prove nothing, unless a call still waits for it.
-    const { events } = parseScript(text);
+    const { events } = parseScript(text, (lines) => readSettings(lines).definitions);
     const last = events.at(-1)?.action;
     const waits = events.some(({ time }) => time.returnsUs !== undefined);
     expect(
