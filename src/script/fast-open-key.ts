@@ -1,5 +1,4 @@
 /** The key of Fast Open cookies as Linux writes it, and the cookies that scripts count on. */
-import { SeededRandom } from "../base/random.js";
 import { FastOpenCookies } from "../stack/fast-open-cookies.js";
 import type { IpAddress } from "../wire/address.js";
 import { toHex } from "../wire/bytes.js";
@@ -34,5 +33,5 @@ export function usualDefinitions(family: 4 | 6, local: IpAddress, remote: IpAddr
 
 function cookie(key: string, local: IpAddress, remote: IpAddress): string {
   const bytes = parseFastOpenKey(key) ?? new Uint8Array(16);
-  return toHex(FastOpenCookies.withKeys(new SeededRandom(1), bytes).make(local, remote, 0));
+  return toHex(FastOpenCookies.withKeys(bytes).make(local, remote, 0));
 }

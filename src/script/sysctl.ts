@@ -81,7 +81,9 @@ const IPV4: Readonly<Record<string, Reader>> = {
   tcp_fastopen: (value) => {
     const bits = Number(value);
     const policy = (["off", "client", "server", "both"] as const)[bits & 3] ?? "off";
-    return { fastOpen: policy, fastOpenWithoutCookie: (bits & 0x204) !== 0 };
+    // TFO_CLIENT_NO_COOKIE, TFO_SERVER_COOKIE_NOT_REQD, TFO_SERVER_WO_SOCKOPT1.
+    const without = ([false, "client", "server", true] as const)[((bits & 4) >> 2) | ((bits & 0x200) >> 8)] ?? false;
+    return { fastOpen: policy, fastOpenWithoutCookie: without, fastOpenForAll: (bits & 0x400) !== 0 };
   },
   // What our stack does as with the value that scripts set.
   tcp_no_metrics_save: NOTHING,

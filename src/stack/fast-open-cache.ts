@@ -47,7 +47,7 @@ export class FastOpenCache {
     if (config.fastOpen !== "client" && config.fastOpen !== "both") return false;
     const server = this.#servers.get(String(remote));
     if (server !== undefined && isBarred(server, now)) return false;
-    return config.fastOpenWithoutCookie || server?.cookie !== undefined;
+    return needsNoCookie(config) || server?.cookie !== undefined;
   }
 
   /** Before OPEN: what the SYN is to carry. Nothing while SYNs with Fast Open got lost on this path (§4.1.3.1). */
@@ -61,7 +61,7 @@ export class FastOpenCache {
     }
     fastOpen.trying = true;
     fastOpen.mss = server?.mss ?? 0;
-    if (config.fastOpenWithoutCookie) {
+    if (needsNoCookie(config)) {
       fastOpen.dataOnSyn = true;
       return;
     }
@@ -101,6 +101,10 @@ export class FastOpenCache {
     server.losses = 0;
     if (server.cookie === undefined && server.refusals < 2) server.refusals++;
   }
+}
+
+function needsNoCookie({ fastOpenWithoutCookie: policy }: ConnectionConfig): boolean {
+  return policy === true || policy === "client";
 }
 
 /** Asks for a cookie. */

@@ -20,7 +20,7 @@ export const COOKIE_BYTES = 8;
 const KEY_LIFETIME: Micros = 24 * 60 * MINUTE;
 
 export class FastOpenCookies {
-  readonly #random: Random;
+  readonly #random: Random | undefined;
   #key: SipHash | undefined;
   #last: SipHash | undefined;
   /** When the key was drawn, unless it was given. */
@@ -29,15 +29,15 @@ export class FastOpenCookies {
   readonly #words = { 4: new Int32Array(2), 6: new Int32Array(8) } as const;
   readonly #hash = new Uint32Array(2);
 
-  constructor(random: Random) {
+  /** Keys are drawn from `random` unless they are given, see `setKeys`. */
+  constructor(random?: Random, keys?: Uint8Array) {
     this.#random = random;
+    if (keys !== undefined) this.setKeys(keys);
   }
 
   /** With keys from outside, see `setKeys`. */
-  static withKeys(random: Random, keys: Uint8Array): FastOpenCookies {
-    const cookies = new FastOpenCookies(random);
-    cookies.setKeys(keys);
-    return cookies;
+  static withKeys(keys: Uint8Array): FastOpenCookies {
+    return new FastOpenCookies(undefined, keys);
   }
 
   /**
@@ -56,6 +56,7 @@ export class FastOpenCookies {
   /** A new key; cookies of the last one stay good until the next change. */
   rotate(now: Micros): void {
     const random = this.#random;
+    if (random === undefined) return;
     this.#last = this.#key;
     this.#key = new SipHash([random.u32(), random.u32(), random.u32(), random.u32()]);
     this.#drawnAt = now;

@@ -17,9 +17,10 @@ export function judgeFastOpen(
   now: Micros,
 ): void {
   const { fastOpen: policy, fastOpenWithoutCookie } = listener.config;
+  const needsNone = fastOpenWithoutCookie === true || fastOpenWithoutCookie === "server";
   if (listener.fastOpenQueue === 0 || (policy !== "server" && policy !== "both")) return;
-  const bare = fastOpenWithoutCookie && seg.payloadLength > 0;
-  if (seg.fastOpenLength < 0 && !bare) return;
+  // Without need of a cookie whoever asks for one may begin at once, and so may data. Note: Linux does the same.
+  if (seg.fastOpenLength < 0 && (!needsNone || seg.payloadLength === 0)) return;
   const { counters } = listener;
   // Note: Linux does the same: while the queue is full not even a cookie is granted.
   if (!listener.hasFastOpenRoom(now)) {
@@ -28,7 +29,7 @@ export function judgeFastOpen(
   }
   const { fastOpen, local, remote } = connection.tcb;
   fastOpen.experimental = seg.fastOpenExperimental;
-  if (!bare) {
+  if (!needsNone) {
     const verdict = seg.fastOpenLength === 0 ? "none" : cookies.check(seg, local, remote, now);
     if (verdict === "bad") counters.fastOpenCookiesFailed++;
     if (verdict !== "good") {

@@ -157,7 +157,7 @@ export class SocketOptions {
       case "TCP_FASTOPEN_CONNECT":
         return Number(this.fastOpenConnect);
       case "TCP_FASTOPEN_NO_COOKIE":
-        return Number(config.fastOpenWithoutCookie);
+        return Number(config.fastOpenWithoutCookie === true);
       case "TCP_KEEPINIT":
         return whole(config.synTimeoutUs, SECOND);
       case "TCP_NOOPT":

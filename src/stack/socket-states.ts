@@ -42,6 +42,12 @@ export function queueSizes(
   return { backlog: size, synBacklog: size };
 }
 
+/** The Fast Open queue of a listener that was not told of any. */
+export function fastOpenDefault({ fastOpen, fastOpenForAll }: ConnectionConfig, wanted: number): number {
+  const isOn = fastOpenForAll && (fastOpen === "server" || fastOpen === "both");
+  return isOn ? Math.min(wanted, SOMAXCONN) : 0;
+}
+
 /** A cookie is asked for, and the data will be given later. */
 export const NO_DATA = new Uint8Array(0);
 

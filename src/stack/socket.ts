@@ -12,6 +12,7 @@ import { holdForMore, setCork, written } from "../tcp/cork.js";
 import { TCP_STATE_NUMBERS, type TcpInfo } from "../tcp/info.js";
 import type { IpAddress } from "../wire/address.js";
 import { ErrorQueue, SOF_TIMESTAMPING_OF_A_CALL } from "./error-queue.js";
+import { FastOpenCookies } from "./fast-open-cookies.js";
 import type { Listener } from "./listener.js";
 import {
   MSG_EOR,
@@ -31,6 +32,7 @@ import { type Linger, type NumberOption, SocketOptions } from "./socket-options.
 import { hasUrgentByte, isReadable, readStream, urgentMark } from "./socket-receive.js";
 import {
   failureCode,
+  fastOpenDefault,
   finAcked,
   isGone,
   isOpening,
@@ -153,6 +155,7 @@ export class StackSocket {
       throw new RawTcpError("EINVAL", "listen: the socket is connected");
     }
     const queues = queueSizes(this.#config().receiver, backlog);
+    this.#options.fastOpenQueue ||= fastOpenDefault(this.#config(), backlog);
     if (this.#listener !== undefined) {
       this.#listener.backlog = Math.max(1, queues.backlog);
       return;
@@ -469,12 +472,11 @@ export class StackSocket {
     return taken.length;
   }
 
-  /** Before `listen`, 16 bytes, or 32 with the last key. */
+  /** 16 bytes, or 32 with the last key. Throws `EINVAL`. */
   #setFastOpenKey(key: Uint8Array): void {
-    if (this.#listener !== undefined || (key.length !== 16 && key.length !== 32)) {
-      throw new RawTcpError("EINVAL", `TCP_FASTOPEN_KEY: 16 or 32 bytes before listen, not ${key.length}`);
-    }
+    const cookies = FastOpenCookies.withKeys(key);
     this.#options.fastOpenKey = key.slice();
+    if (this.#listener !== undefined) this.#listener.fastOpenCookies = cookies;
   }
 
   #open(address: IpAddress, port: number, now: Micros, data?: Uint8Array): Connection {

@@ -165,7 +165,7 @@ export class Stack implements ListenerHost {
   /** Passive OPEN that stays. Throws RawTcpError `EADDRINUSE`, `EINVAL` (port out of range, a bad Fast Open key), or what the port holder throws. */
   listen(options: ListenOptions): Listener {
     const { address, fastOpenKey } = options;
-    const cookies = fastOpenKey && FastOpenCookies.withKeys(this.#config.random, fastOpenKey);
+    const cookies = fastOpenKey && FastOpenCookies.withKeys(fastOpenKey);
     let port = options.port ?? 0;
     let portKey: string;
     if (port === 0) {

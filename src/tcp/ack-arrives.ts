@@ -5,6 +5,7 @@ import type { Segment } from "../wire/segment.js";
 import { FIN, SYN } from "../wire/tcp-flags.js";
 import { challengeAck } from "./challenge-ack.js";
 import { synAcknowledged } from "./fast-open.js";
+import { ackedBefore, awaitsThird, thirdArrived } from "./linux-fast-open.js";
 import { ackForRecovery, startTlp } from "./loss-recovery.js";
 import { startRetransmission } from "./output.js";
 import { largestWindowGrew } from "./path-mtu.js";
@@ -25,8 +26,11 @@ export function processAck(tcb: Tcb, seg: Segment, now: Micros): string {
   if (tcb.state === "TIME-WAIT") return "";
   const previousUna = snd.una;
   if (seqGt(seg.ack, previousUna)) {
+    const isThird = awaitsThird(tcb);
+    const before = ackedBefore(tcb);
     const finAcked = acknowledge(tcb, seg, now);
-    ackForRecovery(tcb, seg, previousUna, false, now);
+    ackForRecovery(tcb, seg, before, false, now);
+    if (isThird && tcb.linuxSender !== undefined) thirdArrived(tcb, tcb.linuxSender, now);
     afterAck(tcb, finAcked, now);
     updateWindow(tcb, seg, now);
     if (finAcked) return afterFin(tcb, seg, now);

@@ -188,8 +188,10 @@ export interface ConnectionConfig {
   readonly maxPacingRate: number;
   /** For which role TCP Fast Open may be used (RFC 7413). A connection must ask for it, and a listener have a queue for it. */
   readonly fastOpen: FastOpenPolicy;
-  /** Send and take data on a SYN without a cookie: for networks where no address is forged (RFC 7413 §8.2, Linux: TCP_FASTOPEN_NO_COOKIE). */
-  readonly fastOpenWithoutCookie: boolean;
+  /** Send and take data on a SYN without a cookie: for networks where no address is forged (RFC 7413 §8.2, Linux: TCP_FASTOPEN_NO_COOKIE), in one role or both. */
+  readonly fastOpenWithoutCookie: boolean | "client" | "server";
+  /** Every listener has a queue for Fast Open, as long as its backlog, unless it is told otherwise (Linux: net.ipv4.tcp_fastopen 0x400). */
+  readonly fastOpenForAll: boolean;
   /** Explicit congestion notification, classic (RFC 3168) and accurate (RFC 9768). */
   readonly ecn: EcnPolicy;
   /** A SYN that gets no answer is repeated without ECN, and a codepoint that was overwritten on the way ends it (Linux: net.ipv4.tcp_ecn_fallback). */
@@ -315,6 +317,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   // Note: Linux does the same (net.ipv4.tcp_fastopen 1).
   fastOpen: "client",
   fastOpenWithoutCookie: false,
+  fastOpenForAll: false,
   // Note: Linux does the same (net.ipv4.tcp_ecn 2). RFC 9293 SHLD-8 wants it.
   ecn: "accept",
   // Note: Linux does the same (net.ipv4.tcp_ecn_fallback, tcp_ecn_option, tcp_ecn_option_beacon).

@@ -37,6 +37,8 @@ export class FastOpen {
   accepted = false;
   /** Server: and has got it from `accept`. */
   handedOver = false;
+  /** Server: RCV.NXT behind what the SYN has brought. */
+  rcvNxt = 0;
   /** Client: our SYN's data, or a part of it, was acknowledged by the SYN-ACK; server: the SYN's data was taken. */
   synDataAcked = false;
   /** See FAST_OPEN_FAILURES. */

@@ -6,6 +6,7 @@ import { seqDiff } from "../base/seq.js";
 import { MILLISECOND, type Micros, NEVER } from "../base/time.js";
 import { CE, ECT_0, ECT_1 } from "./ecn-codepoints.js";
 import { announcedMss } from "./emit.js";
+import { awaitsThird, FALLBACK_RTO } from "./linux-fast-open.js";
 import { retransOut } from "./linux-recovery.js";
 import { congestionWindow } from "./loss-recovery.js";
 import { doublings } from "./output.js";
@@ -162,7 +163,8 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
   const backoff = probing ? tcb.backoffs : doublings(tcb);
   const cwnd = Math.max(1, Math.floor(congestionWindow(tcb) / snd.mss));
   const ssthresh = congestion.ssthresh === NEVER ? INFINITE_SSTHRESH : Math.floor(congestion.ssthresh / snd.mss);
-  const synOut = !tcb.synAcked && snd.max !== tcb.iss ? 1 : 0;
+  const isWaiting = awaitsThird(tcb);
+  const synOut = !tcb.synAcked && !isWaiting && snd.max !== tcb.iss ? 1 : 0;
   const unacked = sent.length + synOut;
   // A tail loss probe repeats what is not taken for lost.
   const probed = recovery.tlpActive && recovery.tlpRetransmitted ? 1 : 0;
@@ -172,12 +174,12 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_ca_state: caState(tcb),
     tcpi_retransmits: probing ? 0 : tcb.backoffs,
     tcpi_probes: probing ? tcb.backoffs : 0,
-    tcpi_backoff: backoff,
+    tcpi_backoff: isWaiting ? 0 : backoff,
     tcpi_options: optionBits(tcb),
     tcpi_snd_wscale: snd.windShift,
     tcpi_rcv_wscale: rcv.windShift,
     tcpi_delivery_rate_app_limited: rate.rateAppLimited || (control !== undefined && rate.rateIntervalUs === 0) ? 1 : 0,
-    tcpi_rto: rtt.backedOff(probing && control !== undefined ? control.backoff : backoff),
+    tcpi_rto: isWaiting ? FALLBACK_RTO : rtt.backedOff(probing && control !== undefined ? control.backoff : backoff),
     tcpi_ato: linux?.acks.delayUs ?? config.delayedAckUs,
     tcpi_snd_mss: snd.mss,
     tcpi_rcv_mss: linux !== undefined ? linux.mss : tcb.largestIn > 0 ? tcb.largestIn : Math.min(advmss, 536),
@@ -206,12 +208,12 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_max_pacing_rate: config.maxPacingRate,
     tcpi_bytes_acked: counters.bytesAcked + (tcb.synAcked && !tcb.passive ? 1 : 0) + (finAcked(tcb) ? 1 : 0),
     tcpi_bytes_received: counters.bytesReceived + (rcv.finSeen && seqDiff(rcv.nxt, rcv.fin) === 1 ? 1 : 0),
-    // The SYN-ACK is counted elsewhere: it is the listener's.
-    tcpi_segs_out: counters.segmentsOut - (control !== undefined && tcb.passive && counters.segmentsOut > 0 ? 1 : 0),
+    tcpi_segs_out: counters.segmentsOut,
     tcpi_segs_in: counters.segmentsIn,
     tcpi_notsent_bytes: Math.max(
       0,
-      seqDiff(tcb.dataEnd, snd.nxt) + (control !== undefined && tcb.finQueued && !finAcked(tcb) ? 1 : 0),
+      seqDiff(tcb.dataEnd, snd.nxt) +
+        (control !== undefined && tcb.finQueued && !finAcked(tcb) && tcb.state !== "SYN-RECEIVED" ? 1 : 0),
     ),
     tcpi_min_rtt: Math.min(rtt.min, 0xffff_ffff),
     tcpi_data_segs_in: counters.dataSegmentsIn,

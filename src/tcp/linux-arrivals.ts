@@ -19,7 +19,10 @@ import type { Tcb } from "./tcb.js";
 /** The checks before the fifth step. Returns what became of the segment; undefined when it goes on. */
 export function linuxArrives(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: Micros): string | undefined {
   if (tcb.state === "TIME-WAIT") return timeWait(tcb, seg, now);
-  if (tcb.state === "SYN-RECEIVED" && tcb.passive && !tcb.fastOpen.accepted) return halfOpen(tcb, linux, seg, now);
+  if (tcb.fastOpen.accepted && !tcb.synAcked) {
+    const stopped = halfOpen(tcb, linux, seg, now);
+    if (stopped !== undefined) return stopped;
+  } else if (tcb.state === "SYN-RECEIVED" && tcb.passive) return halfOpen(tcb, linux, seg, now);
   if ((seg.flags & (ACK | RST | SYN)) === 0) return dropped(tcb, "dropped: no ACK", now);
   const { rcv } = tcb;
   const isReset = (seg.flags & RST) !== 0;
@@ -246,34 +249,38 @@ function noteTimestamp(tcb: Tcb, edge: number, seg: Segment, now: Micros): void 
   ts.recentAt = now;
 }
 
-/** A half-open connection of a listener (tcp_check_req). */
+/** A half-open connection of a listener, or one of Fast Open that waits for its third segment (tcp_check_req). */
 function halfOpen(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: Micros): string | undefined {
-  const { irs, rcv } = tcb;
+  const { irs, fastOpen } = tcb;
+  const next = fastOpen.accepted ? fastOpen.rcvNxt : tcb.rcv.nxt;
   const isOld = pawsRejects(tcb, seg, 0, now);
   const control = seg.flags & (RST | SYN | ACK);
   if (control === SYN && seg.seq === irs && !isOld) {
     if (now - tcb.lastChallengeAt < tcb.config.challengeAckIntervalUs) return dropped(tcb, "SYN again, so soon", now);
     tcb.lastChallengeAt = now;
-    tcb.snd.nxt = tcb.iss;
+    if (fastOpen.accepted) tcb.pending.synAck = true;
+    else tcb.snd.nxt = tcb.iss;
     takeRepeatedSyn(tcb, seg, true);
     return "SYN again: SYN-ACK is repeated";
   }
-  if ((control & ACK) !== 0 && seg.ack !== seqAdd(tcb.iss, 1)) {
+  if ((control & ACK) !== 0 && seg.ack !== seqAdd(tcb.iss, 1) && !fastOpen.accepted) {
     answerAsStranger(tcb, seg);
     return dropped(tcb, "wrong acknowledgment in SYN-RECEIVED: answered with RST", now);
   }
   const end = seqAdd(seg.seq, seg.len);
-  const edge = seqAdd(rcv.nxt, Math.min(linux.window, 0xffff));
-  const isInside = seg.seq === rcv.nxt || (seqGt(end, rcv.nxt) && seqLt(seg.seq, edge)) || (seg.seq === edge && seg.seq === end);
+  const edge = seqAdd(next, Math.min(linux.firstWindow, 0xffff));
+  const isInside = seg.seq === next || (seqGt(end, next) && seqLt(seg.seq, edge)) || (seg.seq === edge && seg.seq === end);
   if (isOld || !isInside) {
     if ((control & RST) !== 0) return dropped(tcb, "dropped: RST outside the window", now);
     return answerLimited(tcb, seg, "dropped: outside the window", now);
   }
-  if ((control & RST) !== 0 && seg.seq !== rcv.nxt) return challengeAck(tcb, "RST in the window but not exact: challenged", now);
-  noteTimestamp(tcb, rcv.nxt, seg, now);
+  if ((control & RST) !== 0 && seg.seq !== next) return challengeAck(tcb, "RST in the window but not exact: challenged", now);
+  if (!fastOpen.accepted) noteTimestamp(tcb, next, seg, now);
   if (seg.seq === irs) seg.flags &= ~SYN;
   if ((seg.flags & (RST | SYN)) !== 0) {
+    if (fastOpen.accepted && (seg.flags & RST) !== 0) return undefined;
     answerAsStranger(tcb, seg);
+    if (fastOpen.accepted) return dropped(tcb, "SYN in the window: answered with RST", now);
     setState(tcb, "LISTEN", (seg.flags & RST) !== 0 ? "rcv RST" : "rcv SYN in the window", now);
     return "half-open connection forgotten, back to LISTEN";
   }

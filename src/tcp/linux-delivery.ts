@@ -135,3 +135,10 @@ export function afterRepeatedSyn(tcb: Tcb): void {
   if (tcb.synRepeated && !tcb.rtt.hasSample && tcb.rtt.rto < 3 * SECOND) tcb.rtt.restart(3 * SECOND);
   tcb.synRepeated = false;
 }
+
+/** From now on what the peer echoes tells whether repetitions were needed (retrans_stamp). */
+export function noteRepeated(tcb: Tcb, lx: LinuxControl, now: Micros): void {
+  if (lx.repeatedAt >= 0) return;
+  lx.repeatedAt = now;
+  lx.repeatedTs = timestampNow(tcb, now);
+}

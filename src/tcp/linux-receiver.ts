@@ -37,6 +37,8 @@ export class LinuxReceiver {
   /** The largest window that may be advertised (window_clamp), and the largest at present (rcv_ssthresh). */
   clamp = LARGEST_FIELD << 14;
   threshold = 0;
+  /** What the SYN or SYN-ACK told. */
+  firstWindow = 0;
   /** The window that was advertised last (rcv_wnd), and RCV.NXT at that time (rcv_wup). */
   window = 0;
   windowAt = 0;
@@ -69,6 +71,7 @@ export class LinuxReceiver {
     // Since Linux 6.10 more than the field of a SYN can tell (rcv_wnd).
     const first = config.initialReceiveSegments;
     this.window = first > 0 ? Math.min(space, first * mss) : space;
+    this.firstWindow = this.window;
     this.threshold = this.window;
     const largest = Math.min(Math.max(space, config.receiveBufferMaxBytes, RMEM_MAX), this.clamp);
     this.shift = config.windowScaling ? Math.min(Math.max(Math.floor(Math.log2(Math.max(largest, 1))) - 15, 0), 14) : 0;

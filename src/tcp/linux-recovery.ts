@@ -7,10 +7,9 @@ import { seqDiff, seqGt, seqLe, seqLt } from "../base/seq.js";
 import { MILLISECOND, type Micros, NEVER } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import { tellsMarks } from "./ecn.js";
-import { timestampNow } from "./emit.js";
 import { updatePacingRate } from "./linux-batch.js";
 import { isPast, justBefore, type LinuxControl } from "./linux-control.js";
-import { afterRepeatedSyn, measure, told } from "./linux-delivery.js";
+import { afterRepeatedSyn, measure, noteRepeated, told } from "./linux-delivery.js";
 import { startTlp, takeSack } from "./loss-recovery.js";
 import { startRetransmission } from "./output.js";
 import type { Tcb } from "./tcb.js";
@@ -399,7 +398,7 @@ function holdsState(tcb: Tcb, lx: LinuxControl): boolean {
 }
 
 /** All that was outstanding when recovery began is acknowledged. Returns whether the state is kept a little longer. */
-function undoAtEnd(tcb: Tcb, lx: LinuxControl, now: Micros): boolean {
+export function undoAtEnd(tcb: Tcb, lx: LinuxControl, now: Micros): boolean {
   if (mayUndo(lx)) undo(tcb, lx, false, now);
   else if (lx.reoWndPersist > 0) lx.reoWndPersist--;
   if (lx.reoWndPersist === 0) lx.reoWndSteps = 1;
@@ -590,10 +589,7 @@ function tlpAnswered(
 
 /** A segment leaves once more: what the states must know of it. */
 export function linuxRepeated(tcb: Tcb, lx: LinuxControl, now: Micros): void {
-  if (lx.repeatedAt < 0) {
-    lx.repeatedAt = now;
-    lx.repeatedTs = timestampNow(tcb, now);
-  }
+  noteRepeated(tcb, lx, now);
   if (lx.undoRetransmits < 0) lx.undoRetransmits = 0;
   lx.undoRetransmits++;
   if (lx.isReducing) lx.prrOut++;

@@ -14,6 +14,7 @@ import { synPayload } from "./fast-open.js";
 import { restartAfterIdle } from "./initial-window.js";
 import { batched, batchedLength, batchSent, joinsSmall, noteWindowUse, pushes, repeatsBatch } from "./linux-batch.js";
 import type { LinuxControl } from "./linux-control.js";
+import { awaitsThird, synAckDeadline } from "./linux-fast-open.js";
 import { congestionWindow, flight, noteRepetition, startTlp, tlpDue } from "./loss-recovery.js";
 import { mtuProbeDue, mtuProbeRepeated, mtuProbeSent } from "./mtu-probing.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
@@ -38,6 +39,7 @@ function sendNext(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   if (tcb.ecn.accurate !== undefined) noteBeacon(tcb, tcb.ecn.accurate, now);
   if (pending.rst) return sendReset(tcb, now, out);
   if (pending.strayReset) return sendStrayReset(tcb, now, out);
+  if (pending.synAck) return sendSyn(tcb, now, out);
   switch (tcb.state) {
     case "CLOSED":
     case "LISTEN":
@@ -50,6 +52,7 @@ function sendNext(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
       // it was too large for the path.
       if (tcb.sent.lostSegments > 0 && sendLost(tcb, now, out)) return true;
       if (seqDiff(tcb.dataEnd, tcb.snd.nxt) > 0 && sendNewData(tcb, now, out)) return true;
+      if (tcb.linuxSender !== undefined) noteWindowUse(tcb, tcb.linuxSender, now);
       break;
     case "TIME-WAIT":
     case "FIN-WAIT-2":
@@ -96,8 +99,9 @@ export function doublings(tcb: Tcb): number {
 
 function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const repeated = tcb.snd.max !== tcb.iss;
-  const answer = tcb.state === "SYN-RECEIVED";
-  const field = tcb.linux === undefined ? advertise(tcb, 0) : Math.min(tcb.linux.window, 0xffff);
+  const answer = tcb.state !== "SYN-SENT";
+  const field = tcb.linux === undefined ? advertise(tcb, 0) : Math.min(tcb.linux.firstWindow, 0xffff);
+  tcb.pending.synAck = false;
   const data = answer || repeated ? 0 : synPayload(tcb, Math.min(tcb.config.mtuBytes, tcb.pathMtu.bytes) - headerBytes(tcb));
   if (data > 0) tcb.fastOpen.synBytes = data;
   const end = seqAdd(tcb.iss, 1 + data);
@@ -115,14 +119,25 @@ function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
         ? NOTE_SYN_DATA
         : NOTE_SYN;
   const flags = answer ? SYN | ACK | synAckEcnFlags(tcb) : SYN | synEcnFlags(tcb, repeated);
-  emitSegment(tcb, out, now, flags, tcb.iss, answer ? tcb.rcv.nxt : 0, field, 0, data, note);
+  const ack = answer ? (tcb.fastOpen.accepted ? tcb.fastOpen.rcvNxt : tcb.rcv.nxt) : 0;
+  emitSegment(tcb, out, now, flags, tcb.iss, ack, field, 0, data, note);
   acknowledged(tcb);
+  notOfConnection(tcb);
   tcb.transmitMarks?.noteSent(tcb, now);
   if (repeated) tcb.counters.retransmits++;
+  if (awaitsThird(tcb)) {
+    if (tcb.timers.retransmission === NEVER) tcb.timers.retransmission = synAckDeadline(tcb, now);
+    return true;
+  }
   // Note: in a simultaneous open Linux lets the timer of its SYN run on.
   const runsOn = tcb.linux !== undefined && answer && !tcb.passive && tcb.timers.retransmission > now;
   if (!runsOn || tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
   return true;
+}
+
+/** Linux counts what a half-open connection sends with its listener. */
+function notOfConnection(tcb: Tcb): void {
+  if (tcb.linuxSender !== undefined && tcb.passive && !tcb.synAcked) tcb.counters.segmentsOut--;
 }
 
 const NOTE_SYN = "open: tells our initial sequence number";
@@ -446,6 +461,14 @@ function sendAck(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   // probed SND.NXT again: a peer with a closed window accepts its RCV.NXT alone, and the probe's byte did not move that.
   let seq = tcb.timers.persist === NEVER ? tcb.snd.max : tcb.snd.nxt;
   if (tcb.linuxSender !== undefined) seq = acceptableSeq(tcb);
+  if (tcb.linux !== undefined && tcb.state === "SYN-RECEIVED" && tcb.passive) {
+    // It is the request that answers, with the window that its SYN-ACK told.
+    const window = Math.min(tcb.linux.firstWindow, 0xffff) >>> tcb.rcv.windShift;
+    emitSegment(tcb, out, now, ACK, seq, tcb.rcv.nxt, window, 0, 0, tcb.pending.ackReason);
+    acknowledged(tcb);
+    notOfConnection(tcb);
+    return true;
+  }
   const field = tcb.pending.ackIsAnswer ? windowOfAnswer(tcb) : advertise(tcb, tcb.rcv.windShift);
   emitSegment(tcb, out, now, ACK, seq, tcb.rcv.nxt, field, 0, 0, tcb.pending.ackReason);
   acknowledged(tcb);
@@ -476,6 +499,7 @@ function sendStrayReset(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   pending.strayReset = false;
   if (pending.strayResetHasAck) emitSegment(tcb, out, now, RST | ACK, 0, pending.strayResetSeq, 0, 0, 0, NOTE_STRANGER);
   else emitSegment(tcb, out, now, RST, pending.strayResetSeq, 0, 0, 0, 0, NOTE_STRAY);
+  notOfConnection(tcb);
   pending.strayResetIsPlain = false;
   pending.strayResetHasAck = false;
   return true;

@@ -20,6 +20,7 @@ import { takeSynAck } from "./fast-open.js";
 import { initialWindow } from "./initial-window.js";
 import { linuxArrives, linuxText } from "./linux-arrivals.js";
 import { useCongestion } from "./linux-choice.js";
+import { awaitsThird } from "./linux-fast-open.js";
 import { askForAck } from "./output.js";
 import { largestWindowGrew } from "./path-mtu.js";
 import { fail, setState, startTimeWait } from "./set-state.js";
@@ -73,6 +74,7 @@ function fastOpenText(tcb: Tcb, seg: Segment, now: Micros): string {
     tcb.linux.windowAt = rcv.nxt;
     rcv.adv = seqAdd(rcv.nxt, tcb.linux.window);
   }
+  tcb.fastOpen.rcvNxt = rcv.nxt;
   tcb.fastOpen.synDataAcked = rcv.nxt !== seqAdd(tcb.irs, 1);
   return "SYN with a good Fast Open cookie: its data goes to the user at once";
 }
@@ -193,6 +195,9 @@ function fifthStep(tcb: Tcb, seg: Segment, now: Micros): string {
     if (!tcb.owner.mayEstablish(now)) return tcb.config.resetsOverflow ? refuse(tcb, seg, now) : drop(tcb, GATE_CLOSED, now);
     establish(tcb, seg, now);
     if (accurate !== undefined) accurateEstablished(tcb, accurate, seg);
+  } else if (tcb.state === "FIN-WAIT-1" && awaitsThird(tcb)) {
+    // CLOSE came before the third segment did.
+    tcb.owner.mayEstablish(now);
   } else if (accurate?.thirdDue === true) {
     accurate.thirdDue = false;
     accurate.handshake = true;
@@ -370,14 +375,17 @@ function takeSyn(tcb: Tcb, seg: Segment, now: Micros): void {
 /** SYN-RECEIVED to ESTABLISHED (fifth step), and at once on to FIN-WAIT-1 if CLOSE was called meanwhile. */
 function establish(tcb: Tcb, seg: Segment, now: Micros): void {
   setState(tcb, "ESTABLISHED", "rcv ACK of SYN", now);
-  const shift = (seg.flags & SYN) !== 0 ? 0 : tcb.snd.windShift;
-  tcb.snd.wnd = seg.wnd << shift;
-  tcb.snd.maxWnd = tcb.linuxSender === undefined ? Math.max(tcb.snd.maxWnd, tcb.snd.wnd) : tcb.snd.wnd;
-  if (tcb.linuxSender !== undefined) largestWindowGrew(tcb);
-  tcb.snd.wl1 = seg.seq;
-  tcb.snd.wl2 = seg.ack;
+  const isWaiting = awaitsThird(tcb);
+  if (!isWaiting) {
+    const shift = (seg.flags & SYN) !== 0 ? 0 : tcb.snd.windShift;
+    tcb.snd.wnd = seg.wnd << shift;
+    tcb.snd.maxWnd = tcb.linuxSender === undefined ? Math.max(tcb.snd.maxWnd, tcb.snd.wnd) : tcb.snd.wnd;
+    if (tcb.linuxSender !== undefined) largestWindowGrew(tcb);
+    tcb.snd.wl1 = seg.seq;
+    tcb.snd.wl2 = seg.ack;
+  }
   // RFC 5681 §3.1: after a lost SYN,ACK one segment. (For a lost SYN `setEffectiveMss` has seen to it.)
-  if (tcb.synRepeated) useCongestion(tcb, tcb.config.congestion, initialWindow(tcb));
+  if (tcb.synRepeated && !isWaiting) useCongestion(tcb, tcb.config.congestion, initialWindow(tcb));
   if (tcb.config.wholeSegmentBuffer) tcb.receiveBufferBytes = wholeSegments(tcb, tcb.receiveBufferBytes);
   tcb.linux?.established(tcb, now);
   if (tcb.finQueued) setState(tcb, "FIN-WAIT-1", "CLOSE was called before", now);

@@ -136,6 +136,8 @@ export class Pending {
   rstIsBare = false;
   /** RST for a segment of another incarnation; the connection itself lives on. */
   strayReset = false;
+  /** The SYN-ACK of a Fast Open server once more. */
+  synAck = false;
   strayResetSeq = 0;
   /** It goes out as if there were no connection: without options. */
   strayResetIsPlain = false;

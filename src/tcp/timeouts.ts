@@ -7,6 +7,7 @@ import type { Failure } from "./events.js";
 import { synTimeout } from "./fast-open.js";
 import { keepAliveTimeout } from "./keep-alive.js";
 import { lingerTimeout } from "./linger.js";
+import { awaitsThird, synAckTimeout } from "./linux-fast-open.js";
 import { lossByShrinking, lossByTimeout, rackTimeout, tlpTimeout } from "./loss-recovery.js";
 import { askForAck, persistDelay, startRetransmission } from "./output.js";
 import { pacingTimeout } from "./pacing.js";
@@ -56,6 +57,10 @@ function delayedAck(tcb: Tcb, now: Micros): void {
 /** RFC 6298 §5.4–5.7, RFC 5681 §3.1. */
 function retransmissionTimeout(tcb: Tcb, now: Micros): void {
   const snd = tcb.snd;
+  if (tcb.linuxSender !== undefined && awaitsThird(tcb)) {
+    synAckTimeout(tcb, tcb.linuxSender, now);
+    return;
+  }
   tcb.timers.retransmission = NEVER;
   if (givesUp(tcb, now)) return;
   // What finds the window closed is a probe to Linux.

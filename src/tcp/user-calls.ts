@@ -11,6 +11,7 @@ import { EVENT_READABLE } from "./event-bits.js";
 import { initialWindow } from "./initial-window.js";
 import { closedHard, startLinger } from "./linger.js";
 import { useCongestion } from "./linux-choice.js";
+import { awaitsThird } from "./linux-fast-open.js";
 import { beginWithSmallMtu } from "./mtu-probing.js";
 import { askForAck } from "./output.js";
 import { sendMss } from "./path-mtu.js";
@@ -128,6 +129,13 @@ function mayStillReceive(tcb: Tcb): boolean {
  * call does nothing.
  */
 export function shutdown(tcb: Tcb, now: Micros): void {
+  if (tcb.state === "SYN-RECEIVED" && tcb.readerGone && awaitsThird(tcb)) {
+    // Note: Linux has FIN wait after SHUTDOWN alone.
+    tcb.finQueued = true;
+    tcb.batch.isDeferred = false;
+    setState(tcb, "FIN-WAIT-1", "CLOSE", now);
+    return;
+  }
   if (tcb.finQueued) return;
   tcb.batch.isDeferred = false;
   switch (tcb.state) {
@@ -194,7 +202,8 @@ export function abort(tcb: Tcb, now: Micros): void {
 
 /** ABORT of a connection that nobody has accepted, for its listener is no more. Note: Linux forgets half-open ones without a word. */
 export function orphan(tcb: Tcb, now: Micros): void {
-  if (tcb.state === "SYN-RECEIVED" && tcb.linux !== undefined) setState(tcb, "LISTEN", "nobody listens any more", now);
+  if (tcb.state === "SYN-RECEIVED" && tcb.linux !== undefined && !tcb.fastOpen.accepted)
+    setState(tcb, "LISTEN", "nobody listens any more", now);
   else abort(tcb, now);
 }
 

@@ -239,6 +239,17 @@ describe("a Fast Open connection in SYN-RECEIVED", () => {
 });
 
 describe("cookies", () => {
+  it("are those that Linux makes of the same key (measured on Linux 6.18)", () => {
+    const key = Uint8Array.from([0xa1, 0xb2, 0xc3, 0xd4].flatMap((byte) => [byte, byte, byte, byte]));
+    const cookies = FastOpenCookies.withKeys(key);
+    const hex = (local: string, remote: string): string =>
+      Array.from(cookies.make(parseAddress(local), parseAddress(remote), 0), (byte) => byte.toString(16).padStart(2, "0")).join(
+        "",
+      );
+    expect(hex("192.168.0.1", "192.0.2.1")).toBe("3021b9d889017eeb");
+    expect(hex("fd3d:a0b:17d6::1", "fd3d:fa7b:d17d::1")).toBe("c1d1e9742a47a9bc");
+  });
+
   /** A SYN that shows a cookie. */
   function shown(cookie: Uint8Array): Segment {
     const seg = new Segment();
