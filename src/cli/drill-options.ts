@@ -58,7 +58,8 @@ export function drillOptions(argv: Argv): Argv<DrillOptions> {
     .option("option", {
       type: "string",
       requiresArg: true,
-      describe: "an option line for every script, such as ip_version=ipv6; may be given again",
+      describe:
+        'an option line for every script, such as ip_version=ipv6 or "-D NAME=value", in place of its own; may be given again. packetdrill\'s options are taken by their own names too: --ip_version=ipv6 --tolerance_usecs=10000 -D NAME=value',
     })
     .option("live", {
       type: "string",

@@ -123,8 +123,9 @@ function optionLines(given: DrillOptions["option"]): Record<string, string> | st
   const table: Record<string, string> = {};
   // Each a line: see gatherRepeated.
   for (const text of given === undefined ? [] : [given].flat().flatMap((lines) => lines.split("\n"))) {
-    const [, name = "", value = ""] = /^(?:--)?(\w+)(?:=(.*))?$/.exec(text) ?? [];
-    if (name === "") return `--option: "${text}" is no option line, such as ip_version=ipv6`;
+    const [, name = "", value = ""] = /^(?:--)?((?:-D )?[A-Za-z_]\w*)(?:=(.*))?$/s.exec(text) ?? [];
+    if (name === "") return `--option: "${text}" is no option line, such as ip_version=ipv6 or "-D NAME=value"`;
+    if (name.startsWith("-D ") && !text.includes("=")) return `-D: "${text.slice(3)}" is no definition, such as NAME=value`;
     table[name] = value;
   }
   return table;

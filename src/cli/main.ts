@@ -5,6 +5,7 @@ import yargs from "yargs";
 import { hideBin } from "yargs/helpers";
 import { captureOptions } from "./capture-options.js";
 import { drillOptions } from "./drill-options.js";
+import { drillWords } from "./drill-words.js";
 import { EXIT, EXIT_HELP, judge } from "./exit-codes.js";
 import { explainOptions } from "./explain-options.js";
 import { connectOptions, demoOptions, doctorOptions, flagMisuse, gatherRepeated, listenOptions, parserFor } from "./options.js";
@@ -46,7 +47,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exitCode = EXIT.failure;
 });
 
-const { own: words, program } = splitProgram(gatherRepeated(hideBin(process.argv)));
+const { own: words, program } = splitProgram(gatherRepeated(drillWords(hideBin(process.argv))));
 const cli = yargs(words)
   .scriptName("rawtcp")
   .usage(

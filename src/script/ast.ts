@@ -91,9 +91,10 @@ export interface PacketEvent {
   readonly options: readonly PacketOption[] | null;
 }
 
-/** An option as it stands in the script; of timestamps a side may be left out. `ecr 1!` is that of the wire. */
+/** An option as it stands in the script; of timestamps a side may be left out. `ecr 1!` is that of the wire. `wscale *` is any shift. */
 export type PacketOption =
   | TcpOption
+  | { readonly kind: "any-scale" }
   | { readonly kind: "ts"; readonly val: number | null; readonly ecr: number | null; readonly isAbsolute?: boolean };
 
 export interface UdpEvent {

@@ -57,7 +57,10 @@ export class Calls implements ScriptCalls {
   }
 
   info(): Readonly<Record<string, number>> | undefined {
-    return this.#current?.info(this.#world.now) as Readonly<Record<string, number>> | undefined;
+    const socket = this.#current;
+    if (socket === undefined) return undefined;
+    const info = socket.info(this.#world.now) as unknown as Readonly<Record<string, number>> | undefined;
+    return info && { ...info, ...memoryInfo(socket, this.#world.now, this.#settings.doublesBuffers) };
   }
 
   get now(): number {
@@ -344,6 +347,17 @@ function ioctl(socket: StackSocket, args: readonly Expression[]): number {
 }
 
 const REQUESTS: readonly SocketRequest[] = ["SIOCINQ", "SIOCOUTQ", "SIOCOUTQNSD", "SIOCATMARK"];
+
+/** What SO_MEMINFO tells, as far as it is known. */
+function memoryInfo(socket: StackSocket, now: Micros, doublesBuffers: boolean): Readonly<Record<string, number>> {
+  return {
+    SK_MEMINFO_RMEM_ALLOC: socket.connection?.tcb.linux?.memory.used ?? 0,
+    SK_MEMINFO_RCVBUF: socket.getsockopt("SO_RCVBUF", now),
+    SK_MEMINFO_SNDBUF: socket.getsockopt("SO_SNDBUF", now) * (doublesBuffers ? 2 : 1),
+    SK_MEMINFO_OPTMEM: 0,
+    SK_MEMINFO_BACKLOG: 0,
+  };
+}
 
 function invalid(what: string): never {
   throw new RawTcpError("EINVAL", what);

@@ -139,6 +139,8 @@ export function toWire(option: PacketOption, numbers: Numbers, flags: number): T
     }
     case "sack":
       return shifted(option, ourOffset(numbers, flags));
+    case "any-scale":
+      return { kind: "window-scale", shift: 0 };
     default:
       return option;
   }
@@ -199,6 +201,8 @@ function markMismatch(marks: IpMarks, seen: SeenSegment): string {
   if (marks.ecn === "ect01" ? ecn !== 1 && ecn !== 2 : marks.ecn !== undefined && ecn !== marks.ecn)
     return `ECN field is ${ecn}, expected ${marks.ecn}`;
   if (marks.tos !== undefined && seen.tos !== marks.tos) return `TOS is ${seen.tos}, expected ${marks.tos}`;
+  if (marks.flowLabel !== undefined && marks.flowLabel !== 0 && seen.flowLabel !== marks.flowLabel)
+    return `flow label is ${seen.flowLabel}, expected ${marks.flowLabel}`;
   if (marks.ttl !== undefined && seen.ttl !== marks.ttl) return `TTL is ${seen.ttl}, expected ${marks.ttl}`;
   return "";
 }
@@ -231,11 +235,13 @@ function isSame(expected: PacketOption, seen: TcpOption, echoes: boolean): boole
     // What our own value says of the time is checked with the time, where the script asks for it (--tcp_ts_tick_usecs).
     return !echoes || expected.ecr === null || expected.ecr === seen.tsEcr;
   }
+  if (expected.kind === "any-scale") return seen.kind === "window-scale";
   const [a, b] = [encodeTcpOptions([expected]), encodeTcpOptions([seen])];
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 function formatOption(option: PacketOption): string {
+  if (option.kind === "any-scale") return "wscale *";
   if (option.kind !== "ts") return formatTcpOptions([option]);
   return `TS val ${option.val ?? "."} ecr ${option.ecr ?? "."}`;
 }

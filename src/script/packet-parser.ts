@@ -34,6 +34,7 @@ function unsupportedLine(scanner: Scanner, feature: string): Action {
   return { kind: "unsupported", feature };
 }
 
+const U32 = 0xffff_ffff;
 const ECN_MARKS = { noecn: 0, ect1: 1, ect0: 2, ce: 3, ect01: "ect01" } as const;
 
 /** `[ect0]`, `(tos 0x10)`, `(ttl 5)`, `(tos 0x10, flowlabel 0x1)`: either bracket, and several of them. */
@@ -57,7 +58,8 @@ function readMark(scanner: Scanner): IpMarks {
     /(tos|tclass|ttl|hlim|flowlabel)\s+(0x[\da-fA-F]+|\d+)/y,
     "tos, ttl, hlim, flowlabel or a mark of ECN",
   );
-  const number = Number(value);
+  const most = name === "flowlabel" ? 0xf_ffff : 0xff;
+  const number = scanner.number(value ?? "0", most, name ?? "");
   if (name === "tos" || name === "tclass") return { tos: number };
   return name === "flowlabel" ? { flowLabel: number } : { ttl: number };
 }
@@ -77,7 +79,9 @@ const FLAGS: Readonly<Record<string, number>> = {
 /** `1234 > 80`: ports that are not those of the connection. */
 function readPorts(scanner: Scanner): PacketEvent["ports"] {
   const ports = scanner.accept(/(\d+)\s*>\s*(\d+)(?=\s|\()/y);
-  return ports === undefined ? undefined : { source: Number(ports[1]), destination: Number(ports[2]) };
+  if (ports === undefined) return undefined;
+  const [source, destination] = [1, 2].map((at) => scanner.number(ports[at] ?? "0", 0xffff, "a port"));
+  return { source: source ?? 0, destination: destination ?? 0 };
 }
 
 /** `udp (1000)`. */
@@ -85,7 +89,8 @@ function readUdp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Act
   scanner.expect(/udp/y, "udp");
   const ports = readPorts(scanner);
   const [, length] = scanner.expect(/\(\s*(\d+)\s*\)/y, "the length of the payload, such as (1000)");
-  return { kind: "udp", udp: { direction, ip, ...(ports === undefined ? {} : { ports }), length: Number(length) } };
+  const bytes = scanner.number(length ?? "0", 0xffff, "a length");
+  return { kind: "udp", udp: { direction, ip, ...(ports === undefined ? {} : { ports }), length: bytes } };
 }
 
 function readTcp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Action {
@@ -104,13 +109,17 @@ function readTcp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Act
     "sequence numbers as start:end(length), such as 1:1001(1000)",
   );
   const seqRule = start === "..." ? "any" : mark === "!" ? "absolute" : undefined;
-  const seq = start === "..." ? 0 : Number(start);
-  const length = Number(size);
+  const seq = start === "..." ? 0 : scanner.number(start, U32, "a sequence number");
+  const length = scanner.number(size ?? "0", 0xffff, "a length");
   if (end !== undefined && (seq + length) % 2 ** 32 !== Number(end) % 2 ** 32)
     throw scanner.error(`${start}:${end}(${size}): the length is not the distance`, scanner.at - 1);
-  const ack = scanner.accept(/ack\s+(\d+)/y)?.[1];
-  const window = scanner.accept(/win\s+(\d+)/y)?.[1];
-  const urgent = scanner.accept(/urg\s+(\d+)/y)?.[1];
+  const field = (pattern: RegExp, most: number, what: string): number | null => {
+    const digits = scanner.accept(pattern)?.[1];
+    return digits === undefined ? null : scanner.number(digits, most, what);
+  };
+  const ack = field(/ack\s+(\d+)/y, U32, "an acknowledgment number");
+  const window = field(/win\s+(\d+)/y, 0xffff, "a window");
+  const urgent = field(/urg\s+(\d+)/y, 0xffff, "an urgent pointer");
   const options = readOptions(scanner);
   if (typeof options === "string") return { kind: "unsupported", feature: `the TCP option ${options}` };
   if (scanner.accept(/\/\s*udp\s*\(\s*\d+\s*>\s*\d+\s*\)/y) !== undefined) return { kind: "unsupported", feature: "TCP in UDP" };
@@ -125,9 +134,9 @@ function readTcp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Act
       seq: seq >>> 0,
       ...(seqRule === undefined ? {} : { seqRule }),
       length,
-      ack: ack === undefined ? null : Number(ack) >>> 0,
-      window: window === undefined ? null : Number(window),
-      urgent: urgent === undefined ? null : Number(urgent),
+      ack,
+      window,
+      urgent,
       options,
     },
   };
@@ -154,19 +163,28 @@ function readOption(scanner: Scanner): PacketOption {
   if (simple === "eol") return { kind: "eol" };
   if (simple === "sackok") return { kind: "sack-permitted" };
   const mss = scanner.accept(/mss\s+(\d+)/y);
-  if (mss !== undefined) return { kind: "mss", mss: Number(mss[1]) };
+  if (mss !== undefined) return { kind: "mss", mss: scanner.number(mss[1] ?? "0", 0xffff, "mss") };
+  if (scanner.accept(/wscale\s+\*/y) !== undefined) return { kind: "any-scale" };
   const shift = scanner.accept(/wscale\s+(\d+)/y);
-  if (shift !== undefined) return { kind: "window-scale", shift: Number(shift[1]) };
+  if (shift !== undefined) return { kind: "window-scale", shift: scanner.number(shift[1] ?? "0", 0xff, "wscale") };
   const ts = scanner.accept(/(?:TS|ts)(?:\s+val\s+(\d+|\.+))?(?:\s+ecr\s+(\d+|\.+)(!)?)?/y);
   if (ts !== undefined)
-    return { kind: "ts", val: stamp(ts[1]), ecr: stamp(ts[2]), ...(ts[3] === undefined ? {} : { isAbsolute: true }) };
+    return {
+      kind: "ts",
+      val: stamp(scanner, ts[1]),
+      ecr: stamp(scanner, ts[2]),
+      ...(ts[3] === undefined ? {} : { isAbsolute: true }),
+    };
   if (scanner.accept(/sack\b/y) !== undefined) {
     const blocks = [];
     for (let block = scanner.accept(BLOCK); block !== undefined; block = scanner.accept(BLOCK))
-      blocks.push({ left: Number(block[1]) >>> 0, right: Number(block[2]) >>> 0 });
+      blocks.push({
+        left: scanner.number(block[1] ?? "", U32, "an edge"),
+        right: scanner.number(block[2] ?? "", U32, "an edge"),
+      });
     return { kind: "sack", blocks };
   }
-  const cookie = scanner.accept(/(FOEXP|FO)\b\s*([\da-fA-F]*)/y);
+  const cookie = scanner.accept(/(FOEXP|EXP-FO|FO)\b\s*([\da-fA-F]*)(?!\w)/y);
   if (cookie !== undefined) {
     const bytes = parseHex(cookie[2] ?? "") ?? new Uint8Array(0);
     if (cookie[1] === "FO") return { kind: "fast-open", cookie: bytes };
@@ -174,27 +192,48 @@ function readOption(scanner: Scanner): PacketOption {
   }
   const md5 = scanner.accept(/md5\b\s*([\da-fA-F]*)/y);
   if (md5 !== undefined) return { kind: "md5", digest: parseHex(md5[1] ?? "") ?? new Uint8Array(0) };
-  const counters = scanner.accept(/(?:ECN|AccECN|accecn|exp-accecn)((?:\s+(?:e0b|ceb|e1b)\s+\d+)*)/y);
-  if (counters !== undefined) return accurateEcn(counters[1] ?? "");
-  const unknown = scanner.accept(/(?:unknown-)?(\d+)\s+(?:0x)?([\da-fA-F]*)/y);
+  const counters = scanner.accept(
+    /(exp-)?(?:ECN|AccECN|accecn)([01]?)\b((?:\s+e{1,2}(?:0b|ceb|1b)\s+\d+|\s+(?:ceb|e0b|e1b)\s+\d+)*)/iy,
+  );
+  if (counters !== undefined) return accurateEcn(counters[3] ?? "", counters[2] ?? "", counters[1] !== undefined);
+  if (scanner.accept(/exp-tarr\b/y) !== undefined) {
+    const rate = scanner.accept(/\d+/y)?.[0];
+    return { kind: "unknown", number: 254, data: Uint8Array.of(0, 0xac, ...(rate === undefined ? [] : [Number(rate) << 1])) };
+  }
+  const experimental = scanner.accept(/exp-([\da-fA-F]{4})\b\s*([\da-fA-F]*)/y);
+  if (experimental !== undefined) {
+    const data = parseHex(`${experimental[1]}${experimental[2]}`) ?? new Uint8Array(0);
+    return { kind: "unknown", number: 254, data };
+  }
+  const unknown = scanner.accept(/(?:unknown-|gen-)?(\d+)\b\s*(?:0x)?([\da-fA-F]*)/y);
   if (unknown !== undefined)
-    return { kind: "unknown", number: Number(unknown[1]), data: parseHex(unknown[2] ?? "") ?? new Uint8Array(0) };
+    return {
+      kind: "unknown",
+      number: scanner.number(unknown[1] ?? "0", 0xff, "an option"),
+      data: parseHex(unknown[2] ?? "") ?? new Uint8Array(0),
+    };
   scanner.expect(/(?!)/y, "an option: mss, sackOK, wscale, TS, sack, nop, eol, FO, FOEXP, md5 or AccECN");
   return { kind: "nop" };
 }
 
 const BLOCK = /(\d+):(\d+)/y;
 
-function stamp(text: string | undefined): number | null {
-  return text === undefined || text.startsWith(".") ? null : Number(text) >>> 0;
+function stamp(scanner: Scanner, text: string | undefined): number | null {
+  return text === undefined || text.startsWith(".") ? null : scanner.number(text, U32, "a timestamp");
 }
 
-/** The order of the fields says which of the two forms it is (RFC 9768 §3.2.3). */
-function accurateEcn(text: string): PacketOption {
-  const fields = [...text.matchAll(/(e0b|ceb|e1b)\s+(\d+)/g)];
+/**
+ * `order` or else the order of the fields says which of the two forms it is (RFC 9768 §3.2.3). The experimental form has the kind 254 and
+ * a number of its own.
+ */
+function accurateEcn(text: string, order: string, isExperimental: boolean): PacketOption {
+  const fields = [...text.toLowerCase().matchAll(/(0b|ceb|1b)\s+(\d+)/g)];
   const counters = fields.map(([, , value]) => Number(value));
   // The first field tells the order; without any it is the one that Linux sends.
-  return fields[0] === undefined || fields[0][1] === "e1b" ? { kind: "accecn1", counters } : { kind: "accecn0", counters };
+  const isFirst = order === "" ? fields[0] === undefined || fields[0][1] === "1b" : order === "1";
+  if (!isExperimental) return { kind: isFirst ? "accecn1" : "accecn0", counters };
+  const data = counters.flatMap((counter) => [(counter >>> 16) & 0xff, (counter >>> 8) & 0xff, counter & 0xff]);
+  return { kind: "unknown", number: 254, data: Uint8Array.of(0xac, isFirst ? 0xc1 : 0xc0, ...data) };
 }
 
 /** Names are resolved when the family is known. What is quoted stands before the message or behind it. */
@@ -213,8 +252,8 @@ function readIcmp(scanner: Scanner, direction: PacketDirection, ip: IpMarks, bef
       ip,
       type,
       code,
-      mtu: mtu === undefined ? null : Number(mtu),
-      id: Number(id ?? 0),
+      mtu: mtu === undefined ? null : scanner.number(mtu, U32, "mtu"),
+      id: scanner.number(id ?? "0", 0xffff, "id"),
       quoted: quoted ?? { protocol: "tcp", seq: 0, length: 0 },
     },
   };
@@ -223,11 +262,15 @@ function readIcmp(scanner: Scanner, direction: PacketDirection, ip: IpMarks, bef
 /** `[1:1001(1000)]`, `[udp (1000)]`, `[raw (1000)]`; undefined for none, the feature for one that we do not have. */
 function readQuote(scanner: Scanner): IcmpQuote | string | undefined {
   const other = scanner.accept(/\[\s*(udp|raw)\s*\(\s*(\d+)\s*\)\s*\]/y);
-  if (other !== undefined) return { protocol: other[1] === "udp" ? "udp" : "raw", seq: 0, length: Number(other[2]) };
+  if (other !== undefined) {
+    const length = scanner.number(other[2] ?? "0", 0xffff, "a length");
+    return { protocol: other[1] === "udp" ? "udp" : "raw", seq: 0, length };
+  }
   const foreign = scanner.accept(/\[\s*(sctp|udplite)\b[^\]]*\]/y)?.[1];
   if (foreign !== undefined) return `ICMP that quotes ${foreign}`;
   const tcp = scanner.accept(/\[\s*(?:tcp\s+)?(\d+):(\d+)\((\d+)\)([^\]]*)\]/y);
   if (tcp === undefined) return undefined;
   if (/\/\s*udp/.test(tcp[4] ?? "")) return "TCP in UDP";
-  return { protocol: "tcp", seq: Number(tcp[1]) >>> 0, length: Number(tcp[3]) };
+  const seq = scanner.number(tcp[1] ?? "0", U32, "a sequence number");
+  return { protocol: "tcp", seq, length: scanner.number(tcp[3] ?? "0", 0xffff, "a length") };
 }

@@ -59,7 +59,7 @@ export function definitionsOf(options: readonly Pick<ScriptOption, "name" | "val
 
 /** Puts what was defined in the place of words, but not of those in texts, commands, code and comments. */
 function withDefinitions(text: string, from: number, definitions: Readonly<Record<string, string>>): string {
-  if (Object.keys(definitions).length === 0) return text;
+  if (!Object.keys(definitions).some((word) => text.includes(word))) return text;
   const body = text
     .slice(from)
     .replace(
@@ -146,7 +146,7 @@ const OPERATORS: readonly RegExp[] = [/\|(?!\|)/y, /&(?!&)/y, /<<|>>/y, /[+-]/y,
 /** One expression. */
 export function readExpression(scanner: Scanner, rank = 0): Expression {
   const operator = OPERATORS[rank];
-  if (operator === undefined) return readPrimary(scanner);
+  if (operator === undefined) return scanner.within(() => readPrimary(scanner));
   let left = readExpression(scanner, rank + 1);
   for (;;) {
     // A sign or a star on the next line begins the next event.
@@ -193,7 +193,8 @@ function readItems(scanner: Scanner, end: RegExp, what: string): Expression[] {
   const items: Expression[] = [];
   if (scanner.accept(end) !== undefined) return items;
   for (;;) {
-    items.push(readExpression(scanner));
+    const field = readField(scanner);
+    items.push(field.name === "" ? field.value : { kind: "struct", fields: [field] });
     if (scanner.accept(end) !== undefined) return items;
     scanner.expect(/,/y, `"," or ${what}`);
   }

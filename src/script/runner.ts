@@ -125,6 +125,7 @@ export class Runner {
 
   /** Runs to the end. Throws ScriptFailure, UnsupportedError. */
   run(): void {
+    if (this.#settings.isDry) return;
     try {
       this.#run();
     } finally {

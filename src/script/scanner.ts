@@ -4,6 +4,7 @@ import { type Place, ScriptSyntaxError } from "./errors.js";
 export class Scanner {
   readonly text: string;
   at = 0;
+  #depth = 0;
   /** Where each line begins. */
   readonly #lines: number[] = [0];
 
@@ -62,6 +63,21 @@ export class Scanner {
     return found;
   }
 
+  /** Reads what stands within brackets. Throws ScriptSyntaxError for brackets within brackets that no script has. */
+  within<T>(read: () => T): T {
+    if (++this.#depth > DEEPEST) throw this.error("too many brackets within brackets");
+    const value = read();
+    this.#depth--;
+    return value;
+  }
+
+  /** The digits as a number of at most `most`. Throws ScriptSyntaxError that names `what` at what was read last. */
+  number(digits: string, most: number, what: string): number {
+    const value = Number(digits);
+    if (value <= most) return value;
+    throw this.error(`${what} of ${digits} is more than ${most}`, Math.max(0, this.text.lastIndexOf(digits, this.at)));
+  }
+
   looksAt(pattern: RegExp): boolean {
     this.skip();
     pattern.lastIndex = this.at;
@@ -79,6 +95,7 @@ export class Scanner {
   }
 }
 
+const DEEPEST = 60;
 const LINE_END = /[ \t\r]*(?:\n|$|\/\/|\/\*|#)/y;
 const BLANK = /[ \t\r\n]+|\/\/[^\n]*|#[^\n]*|\/\*[\s\S]*?\*\//y;
 const WORD = /[\w.:+-]+|[^\s]/y;

@@ -24,6 +24,8 @@ export interface Settings {
   readonly tickUs: Micros;
   /** Segments must come as the script has them, neither joined nor split. */
   readonly strictSegments: boolean;
+  /** The script is read, and not run. */
+  readonly isDry: boolean;
   /** `-D NAME=value`. */
   readonly definitions: Readonly<Record<string, string>>;
 }
@@ -35,17 +37,7 @@ const ADDRESSES = {
 
 /** Options that say how packetdrill itself is to run, and nothing of the stack. */
 const IGNORED: ReadonlySet<string> = new Set([
-  ...[
-    "verbose",
-    "debug",
-    "dry_run",
-    "no_cleanup",
-    "code_command",
-    "code_format",
-    "code_sockopt",
-    "wire_client_dev",
-    "persistent_tun_dev",
-  ],
+  ...["verbose", "debug", "no_cleanup", "code_command", "code_format", "code_sockopt", "wire_client_dev", "persistent_tun_dev"],
   ...[
     "init_scripts",
     "send_omit_free",
@@ -58,7 +50,7 @@ const IGNORED: ReadonlySet<string> = new Set([
     "tun_dev",
     "local_linux",
   ],
-  ...["tcp_ts_ecr_scaled", "bind_port_any", "so_filename", "so_flags", "scripts_path", "mss"],
+  ...["tcp_ts_ecr_scaled", "bind_port_any", "so_filename", "so_flags", "fm_filename", "scripts_path", "mss", "prefix_len"],
 ]);
 
 /**
@@ -92,8 +84,13 @@ export function readSettings(options: readonly ScriptOption[], commandLine: Read
   const address = (name: "local_ip" | "remote_ip", otherwise: string): IpAddress => {
     const text = values.get(name) ?? otherwise;
     const found = tryParseAddress(text.replace(/\/\d+$/, ""));
-    if (found === undefined)
-      throw new ScriptSyntaxError(places.get(name) ?? { line: 1, column: 1 }, `--${name}=${text}: expected an IP address`);
+    if (found?.family !== family) {
+      const place = places.get(name) ?? { line: 1, column: 1 };
+      throw new ScriptSyntaxError(
+        place,
+        `--${name}=${text}: expected an IPv${family} address, as --ip_version=${version} has it`,
+      );
+    }
     return found;
   };
   const local = address("local_ip", ADDRESSES[family].local);
@@ -110,6 +107,7 @@ export function readSettings(options: readonly ScriptOption[], commandLine: Read
     remotePort: number("connect_port", 8080),
     tickUs: number("tcp_ts_tick_usecs", 0),
     strictSegments: values.has("strict_segments"),
+    isDry: values.has("dry_run"),
     definitions: {
       ...usualDefinitions(family, local, remote),
       ...definitionsOf([...options, ...Object.entries(commandLine).map(([name, value]) => ({ name, value }))]),
@@ -129,5 +127,6 @@ const KNOWN: ReadonlySet<string> = new Set([
     "connect_port",
     "tcp_ts_tick_usecs",
     "strict_segments",
+    "dry_run",
   ],
 ]);

@@ -45,6 +45,18 @@ describe("drill", () => {
     expect((await drill(join(folder, "a"), join(folder, "b/beyond.pkt"))).code).toBe(3);
   });
 
+  it("takes what runners give packetdrill, in place of a script's own lines", async () => {
+    const script = join(folder, "defined.pkt");
+    writeFileSync(script, `-D LENGTH=5\n--ip_version=ipv4\n${ACCEPTED.replace("1460", "MSS")} +0 write(4, ..., LENGTH) = 10`);
+    const given = ["-D", "LENGTH=10", "--define=MSS=1440", "--ip_version=ipv6", "--tolerance_usecs", "9000", script];
+    expect((await drill(...given)).stdout).toContain("   1           1           0");
+    expect((await drill(script)).code).toBe(1);
+    expect((await drill("--dry_run", "-DMSS=1", script)).code).toBe(0);
+    const wrong = await drill("-D", "LENGTH", script);
+    rmSync(script);
+    expect([wrong.code, wrong.stderr]).toEqual([2, 'rawtcp: -D: "LENGTH" is no definition, such as NAME=value\n']);
+  });
+
   it("--json: one object a script", async () => {
     const { stdout } = await drill("--json", folder);
     const lines = stdout
