@@ -5,7 +5,7 @@
 import type { Micros } from "../base/time.js";
 import { OPTION_ACC_ECN_1, OPTION_NOP } from "../wire/segment.js";
 import type { AccurateEcn } from "./accurate-ecn.js";
-import { OPTION_FAIL_SEND, OPTION_NOT_SEEN } from "./accurate-ecn.js";
+import { bytesOf, OPTION_FAIL_SEND, OPTION_NOT_SEEN } from "./accurate-ecn.js";
 import { CE, ECT_0, ECT_1 } from "./ecn-codepoints.js";
 import type { Tcb } from "./tcb.js";
 
@@ -113,7 +113,7 @@ export function putAccurateEcn(
   bytes[at + 1] = size;
   for (let i = 0; i < fields; i++) {
     const ecn = i === 0 ? ECT_1 : i === 1 ? CE : ECT_0;
-    const value = (counted ? (receivedBytes[ecn] ?? 0) : 0) + (ecn === CE ? 0 : 1);
+    const value = (counted ? bytesOf(receivedBytes, ecn) : 0) + (ecn === CE ? 0 : 1);
     const field = at + BASE + FIELD * i;
     bytes[field] = value >>> 16;
     bytes[field + 1] = value >>> 8;

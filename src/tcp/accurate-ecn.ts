@@ -50,9 +50,8 @@ export class AccurateEcn {
   readonly deliveredBytes = new Uint32Array(4);
   /** Codepoint of the last packet: a change is told at once. */
   lastEcn = NOT_ECT;
-  /** Codepoint of the peer's last SYN, for the answer to it; and of our last one. */
+  /** Codepoint of the peer's last SYN, for the answer to it. Ours are never ECN-capable. */
   synReceived = NOT_ECT;
-  synSent = NOT_ECT;
   /** A SYN-ACK has left: one that is repeated has no option. */
   synAckSent = false;
   /** The ACK that comes next is the one of our SYN: its ACE is no count. */
@@ -113,21 +112,13 @@ export function aceOf(flags: number): number {
   return (flags >>> ACE_SHIFT) & ACE_MASK;
 }
 
-/** The codepoint with which our SYN came, as a SYN-ACK or third segment tells; values without a meaning say "unchanged". */
-function reflectedEcn(ace: number, sent: number): number {
-  const ecn = REFLECTED.indexOf(ace);
-  return ecn < 0 ? sent : ecn;
-}
-
 /**
- * The other side tells with what codepoint our SYN came: whether that can be. A change between ECT and not-ECT, or from CE, shows that
- * something on the way overwrites the field: then nothing of ours is ECN-capable (RFC 9768 §3.2.2.3).
+ * The other side tells with what codepoint our SYN came: any but not-ECT shows that something on the way overwrites the field, then nothing
+ * of ours is ECN-capable (RFC 9768 §3.2.2.3). Values without a meaning say "unchanged".
  */
 export function checkReflected(tcb: Tcb, accurate: AccurateEcn, ace: number): number {
-  const { synSent } = accurate;
-  const ecn = reflectedEcn(ace, synSent);
-  if (!tcb.config.ecnFallback || ecn === synSent) return ecn;
-  if (synSent === NOT_ECT || ecn === NOT_ECT || synSent === CE) accurate.failures |= ACE_FAIL_RECEIVE;
+  const ecn = Math.max(NOT_ECT, REFLECTED.indexOf(ace));
+  if (tcb.config.ecnFallback && ecn !== NOT_ECT) accurate.failures |= ACE_FAIL_RECEIVE;
   return ecn;
 }
 
@@ -172,12 +163,12 @@ function haste(tcb: Tcb, accurate: AccurateEcn): void {
 /** The option must have the field of a codepoint that has come: E1B, CEB, E0B in this order. */
 function countBytes(accurate: AccurateEcn, ecn: number, length: number): void {
   const { receivedBytes } = accurate;
-  const before = receivedBytes[ecn] ?? 0;
+  const before = bytesOf(receivedBytes, ecn);
   receivedBytes[ecn] = before + length;
   const place = ecn === ECT_1 ? 1 : ecn === CE ? 2 : 3;
   accurate.fieldsNeeded = Math.max(accurate.fieldsNeeded, place);
   // Once every 2^22 bytes at the least, or 24 bits would wrap unseen (RFC 9768 §3.2.3.3).
-  if (((receivedBytes[ecn] ?? 0) ^ before) >>> 22 !== 0) accurate.optionDemand = Math.max(accurate.optionDemand, 1);
+  if ((bytesOf(receivedBytes, ecn) ^ before) >>> 22 !== 0) accurate.optionDemand = Math.max(accurate.optionDemand, 1);
 }
 
 /** The text of a segment has been taken: whether its ACK must not wait. */
@@ -195,7 +186,7 @@ export function takeMarks(tcb: Tcb, accurate: AccurateEcn, seg: Segment, segment
   accurate.handshake = false;
   // Neither news nor a newer time: an ACK that was overtaken, whose count is an old one.
   if (segments === 0 && !accurate.isFresh) return;
-  const ceBytesBefore = accurate.deliveredBytes[CE] ?? 0;
+  const ceBytesBefore = bytesOf(accurate.deliveredBytes, CE);
   const known = takeOption(tcb, accurate, seg, bytes);
   if (segments > 0) noteDelivered(accurate, segments);
   if (ofSyn) return;
@@ -208,7 +199,7 @@ export function takeMarks(tcb: Tcb, accurate: AccurateEcn, seg: Segment, segment
   if ((accurate.failures & ACE_FAIL_RECEIVE) !== 0) return;
   const told = (aceOf(seg.flags) - FIRST_CEP) & ACE_MASK;
   const marks = (told - tcb.ecn.deliveredCe) & ACE_MASK;
-  const ceBytes = seqDiff(accurate.deliveredBytes[CE] ?? 0, ceBytesBefore);
+  const ceBytes = seqDiff(bytesOf(accurate.deliveredBytes, CE), ceBytesBefore);
   accurate.newMarks = segments <= ACE_MASK ? marks : marksOfMany(tcb, accurate, marks, segments, bytes, known, ceBytes);
   tcb.ecn.deliveredCe += accurate.newMarks;
 }
@@ -276,7 +267,7 @@ function takeOption(tcb: Tcb, accurate: AccurateEcn, seg: Segment, bytes: number
       return false;
     }
     if (expectedEcn === 0) return false;
-    deliveredBytes[expectedEcn] = (deliveredBytes[expectedEcn] ?? 0) + bytes;
+    deliveredBytes[expectedEcn] = bytesOf(deliveredBytes, expectedEcn) + bytes;
     return true;
   }
   inspectOption(accurate, seg);
@@ -285,7 +276,7 @@ function takeOption(tcb: Tcb, accurate: AccurateEcn, seg: Segment, bytes: number
   let ambiguous = false;
   for (let i = 0; i < seg.accEcnFields; i++) {
     const ecn = i === 1 ? CE : (i === 0) === seg.accEcnFirstIsEct1 ? ECT_1 : ECT_0;
-    const count = deliveredBytes[ecn] ?? 0;
+    const count = bytesOf(deliveredBytes, ecn);
     const told = (seg.accEcn[i] ?? 0) - (ecn === CE ? 0 : 1);
     // 24 bits with their sign: a counter that was guessed too high goes back.
     const delta = ((told - count) << 8) >> 8;
@@ -306,6 +297,11 @@ function takeOption(tcb: Tcb, accurate: AccurateEcn, seg: Segment, bytes: number
   }
   if (ambiguous) accurate.expectedEcn = 0;
   return known;
+}
+
+/** Of counters by codepoint, one. */
+export function bytesOf(counters: Uint32Array, ecn: number): number {
+  return counters[ecn] ?? 0;
 }
 
 /** Whether flags are those of a segment that may reflect: ACK without FIN. */

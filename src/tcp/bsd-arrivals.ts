@@ -190,8 +190,7 @@ function halfOpen(tcb: Tcb, seg: Segment, now: Micros): string | undefined {
   const first = seqAdd(irs, 1);
   const window = Math.min(tcb.receiveSpace, 0xffff);
   if ((seg.flags & RST) !== 0) {
-    const isInside = window === 0 ? seg.seq === first : seqInRange(seg.seq, first, window);
-    if (!isInside) return dropped(tcb, "dropped: RST outside the window", now);
+    if (!seqInRange(seg.seq, first, window)) return dropped(tcb, "dropped: RST outside the window", now);
     if (seg.seq !== first && !tcb.config.acceptsInexactReset)
       return challenge(tcb, "RST in the window but not exact: challenged", now);
     setState(tcb, "LISTEN", "rcv RST", now);

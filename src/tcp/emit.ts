@@ -187,14 +187,11 @@ function putBsdSynOptions(tcb: Tcb, bytes: Uint8Array, start: number, answer: bo
   }
   if (answer ? tcb.sack.enabled : tcb.config.sack) at = putSackPermitted(bytes, at);
   if (answer ? tcb.ts.enabled : tcb.config.timestamps) {
-    // Its two numbers are to be aligned: `putTimestamps` has two NOPs of its own for that.
+    // Its two numbers are to be aligned: `putTimestamps` has two NOPs of its own for that, whose place SACK-permitted can take.
     const behindSack = (at - start) % 4 === 2;
-    if (behindSack) {
-      const [first, second] = [bytes[at - 2] ?? 0, bytes[at - 1] ?? 0];
-      at = putTimestamps(tcb, bytes, at - 2, answer, now);
-      bytes[at - 12] = first;
-      bytes[at - 11] = second;
-    } else at = putTimestamps(tcb, bytes, at, answer, now);
+    const from = behindSack ? at - 2 : at;
+    at = putTimestamps(tcb, bytes, from, answer, now);
+    if (behindSack) putSackPermitted(bytes, from);
   }
   while ((at - start) % 4 !== 0) bytes[at++] = 0;
   return putFastOpen(tcb.fastOpen, bytes, at);

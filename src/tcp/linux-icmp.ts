@@ -11,7 +11,7 @@ import type { LinuxReceiver } from "./linux-receiver.js";
 import { packetTooBig } from "./path-mtu.js";
 import { fail, setState } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
-import { patience } from "./user-timeout.js";
+import { withinPatience } from "./user-timeout.js";
 
 /** Acts on an error whose quote names this connection. Returns what was made of it. */
 export function linuxIcmp(tcb: Tcb, linux: LinuxReceiver, error: IcmpError, now: Micros): string {
@@ -62,7 +62,7 @@ function takeBackDoubling(tcb: Tcb, quotedSeq: number, now: Micros): void {
   if (tcb.backoffs === 0 || linuxSender.backoff === 0) return;
   linuxSender.backoff--;
   const due = Math.max(now, first.sentAt + tcb.rtt.backedOff(linuxSender.backoff));
-  tcb.timers.retransmission = Math.min(due, tcb.backoffSince + patience(tcb));
+  tcb.timers.retransmission = withinPatience(tcb, due);
 }
 
 /** What RFC 6069 calls a connectivity disruption: no route to the network, or to the host. */

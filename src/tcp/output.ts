@@ -24,7 +24,7 @@ import { noteSendLimit } from "./send-limits.js";
 import { tellWritable } from "./send-space.js";
 import type { SentSegment } from "./sent-list.js";
 import type { Tcb } from "./tcb.js";
-import { patience, windowPatience } from "./user-timeout.js";
+import { windowPatienceEnd, withinPatience } from "./user-timeout.js";
 import { advertise, windowOfAnswer } from "./window.js";
 
 /** Writes the next segment that is due into `out`; false when there is none. Call until false after every input. */
@@ -89,7 +89,7 @@ export function startRetransmission(tcb: Tcb, now: Micros): void {
     tcb.timers.retransmission = Math.min(now + tcb.rtt.backedOff(times), tcb.backoffSince + tcb.config.userTimeoutUs);
     return;
   }
-  tcb.timers.retransmission = Math.min(now + tcb.rtt.backedOff(doublings(tcb)), tcb.backoffSince + patience(tcb));
+  tcb.timers.retransmission = withinPatience(tcb, now + tcb.rtt.backedOff(doublings(tcb)));
 }
 
 /** How often the time-out has doubled. Linux forgets that with a measurement only, not with every ACK (Karn). */
@@ -528,7 +528,7 @@ function startPersist(tcb: Tcb, now: Micros): void {
   if (timers.persist !== NEVER || timers.retransmission !== NEVER) return;
   tcb.backoffSince = now;
   const delay = persistDelay(tcb);
-  timers.persist = now + Math.min(delay, windowPatience(tcb));
+  timers.persist = Math.min(now + delay, windowPatienceEnd(tcb));
   tcb.observer?.timer(tcb.owner, "persist", "start", delay, "the peer's window is too small to send", now);
 }
 

@@ -64,7 +64,7 @@ const ALLOWED: ReadonlyMap<State, ReadonlySet<State>> = new Map(
 );
 
 export function isTransition(from: State, to: State): boolean {
-  return ALLOWED.get(from)?.has(to) ?? false;
+  return ALLOWED.get(from)?.has(to) === true;
 }
 
 /** The synchronized states (RFC 9293 §3.5.2): both sides know each other's sequence numbers. */

@@ -16,7 +16,7 @@ import { fail, setState } from "./set-state.js";
 import { isSynchronized } from "./state.js";
 import type { Tcb } from "./tcb.js";
 import { deadline } from "./user-calls.js";
-import { patience, windowPatience } from "./user-timeout.js";
+import { patience, patienceEnd, windowPatienceEnd } from "./user-timeout.js";
 
 /** Runs every timer whose deadline has come; calling early does nothing. */
 export function handleTimeout(tcb: Tcb, now: Micros): void {
@@ -100,7 +100,6 @@ function retransmissionTimeout(tcb: Tcb, now: Micros): void {
 
 /** R2 (RFC 9293 §3.8.3, MUST-20, MUST-23), and the bounded repetition of a SYN-ACK. */
 function givesUp(tcb: Tcb, now: Micros): boolean {
-  const since = now - tcb.backoffSince;
   if (tcb.state === "SYN-RECEIVED" && tcb.passive) {
     if (tcb.backoffs < tcb.config.synAckRetries || awaitsData(tcb)) return false;
     // The user of a Fast Open connection has it already.
@@ -109,7 +108,7 @@ function givesUp(tcb: Tcb, now: Micros): boolean {
     return true;
   }
   const isTired = isSynchronized(tcb.state) && tcb.backoffs >= tcb.config.retransmitLimit;
-  if (since < patience(tcb) && !isTired) return false;
+  if (now < patienceEnd(tcb) && !isTired) return false;
   giveUp(tcb, tcb.softError ?? "ETIMEDOUT", "R2: no answer to any repetition", now);
   return true;
 }
@@ -126,14 +125,16 @@ function giveUp(tcb: Tcb, failure: Failure, reason: string, now: Micros): void {
 function persistTimeout(tcb: Tcb, now: Micros): void {
   tcb.timers.persist = NEVER;
   // The peer may have been idle for long before: its silence counts from the first probe on.
-  if (now - Math.max(tcb.lastReceiveAt, tcb.backoffSince) >= patience(tcb) && tcb.backoffs > 0) {
+  const limit = tcb.linuxSender === undefined ? patience(tcb) : tcb.config.r2Us;
+  if (now - Math.max(tcb.lastReceiveAt, tcb.backoffSince) >= limit && tcb.backoffs > 0) {
     giveUp(tcb, "ETIMEDOUT", "R2: no answer to any zero-window probe", now);
     return;
   }
-  if (now - tcb.backoffSince >= windowPatience(tcb)) {
+  if (now >= windowPatienceEnd(tcb)) {
     fail(tcb, "ETIMEDOUT", "the peer kept its window closed for too long", now);
     return;
   }
+  if (tcb.backoffs === 0) tcb.firstTimeoutAt = now;
   tcb.observer?.timer(tcb.owner, "persist", "expire", 0, "probes the window", now);
   tcb.pending.probe = true;
   tcb.backoffs++;
@@ -141,7 +142,7 @@ function persistTimeout(tcb: Tcb, now: Micros): void {
 }
 
 function startPersistTimer(tcb: Tcb, now: Micros): void {
-  tcb.timers.persist = Math.min(now + persistDelay(tcb), tcb.backoffSince + windowPatience(tcb));
+  tcb.timers.persist = Math.min(now + persistDelay(tcb), windowPatienceEnd(tcb));
 }
 
 function finWait2Timeout(tcb: Tcb, now: Micros): void {

@@ -14,7 +14,10 @@ export function patience(tcb: Tcb): Micros {
     return Math.min(config.synTimeoutUs, config.userTimeoutUs);
   }
   const limit = config.userTimeoutUs === NEVER ? config.r2Us : config.userTimeoutUs;
-  return tcb.readerGone ? Math.min(limit, config.orphanTimeoutUs) : limit;
+  if (!tcb.readerGone) return limit;
+  // Note: Linux's time for a connection without user takes the place of its R2, but not of the user's.
+  if (tcb.linuxSender !== undefined) return config.userTimeoutUs === NEVER ? config.orphanTimeoutUs : limit;
+  return Math.min(limit, config.orphanTimeoutUs);
 }
 
 /**
@@ -26,9 +29,35 @@ export function windowPatience(tcb: Tcb): Micros {
   return tcb.readerGone ? Math.min(userTimeoutUs, orphanTimeoutUs) : userTimeoutUs;
 }
 
-/** After a change of the limits: timers that would miss the new ones are brought forward. */
+/**
+ * When what was sent, and is not answered, is given up. Note: to Linux silence begins with the first time-out: nothing is given up
+ * before that, and it need not come any earlier (tcp_write_timeout).
+ */
+export function patienceEnd(tcb: Tcb): Micros {
+  if (!countsTimeouts(tcb)) return tcb.backoffSince + patience(tcb);
+  return tcb.backoffs > 0 ? tcb.firstTimeoutAt + patience(tcb) : NEVER;
+}
+
+/** The same of data that waits for a window; Linux counts from the first probe on (icsk_probes_tstamp). */
+export function windowPatienceEnd(tcb: Tcb): Micros {
+  if (!countsTimeouts(tcb)) return tcb.backoffSince + windowPatience(tcb);
+  return tcb.backoffs > 0 ? tcb.firstTimeoutAt + windowPatience(tcb) : NEVER;
+}
+
+/** When the retransmission timer expires that is `due` by itself. Note: Linux asks when it has expired, but for what the user has set. */
+export function withinPatience(tcb: Tcb, due: Micros): Micros {
+  if (countsTimeouts(tcb) && tcb.config.userTimeoutUs === NEVER) return due;
+  return Math.min(due, patienceEnd(tcb));
+}
+
+function countsTimeouts(tcb: Tcb): boolean {
+  return tcb.linuxSender !== undefined && isSynchronized(tcb.state);
+}
+
+/** After a change of the limits: timers that would miss the new ones are brought forward. Note: not in Linux. */
 export function hastenTimers(tcb: Tcb): void {
-  const { timers, backoffSince } = tcb;
-  if (timers.retransmission !== NEVER) timers.retransmission = Math.min(timers.retransmission, backoffSince + patience(tcb));
-  if (timers.persist !== NEVER) timers.persist = Math.min(timers.persist, backoffSince + windowPatience(tcb));
+  if (tcb.linuxSender !== undefined) return;
+  const { timers } = tcb;
+  if (timers.retransmission !== NEVER) timers.retransmission = Math.min(timers.retransmission, patienceEnd(tcb));
+  if (timers.persist !== NEVER) timers.persist = Math.min(timers.persist, windowPatienceEnd(tcb));
 }

@@ -425,6 +425,17 @@ describe.each(WORLDS)("$name", (world) => {
       const [sent] = h.rcv({ flags: "SEWe", seq: 0, ack: 0, options });
       expect(sent?.options.map(({ kind }) => kind)).toEqual(list);
     });
+
+    it("SYN-ACK without two bytes left beside a cookie of Fast Open: no option, and the next segments have it", () => {
+      const h = make({ timestamps: true, windowScaling: true });
+      h.openPassive();
+      h.tcb.fastOpen.cookie = new Uint8Array(16);
+      const options: TcpOption[] = [MSS, SACK_OK, { kind: "window-scale", shift: 7 }];
+      const [sent] = h.rcv({ flags: "SEWe", seq: 0, ack: 0, options, ts: [1, 0] });
+      expect([sent?.flags, sent?.options.some(({ kind }) => kind === "fast-open"), told(sent)]).toEqual(["S.W", true, undefined]);
+      h.rcv({ flags: ".W", ts: [2, 0], options: [FIRST] });
+      expect(told(h.rcv({ flags: "P.We", data: 10, ecn: ECT_0, ts: [3, 0] })[0])).toEqual([1, 0, 11]);
+    });
   });
 
   describe("sender", () => {
@@ -501,6 +512,61 @@ describe.each(WORLDS)("$name", (world) => {
         expect(info(h).tcpi_delivered_ce).toBe(marks);
       },
     );
+
+    it.each([
+      // Half of the largest guess is more than the bytes say: ACE has not gone round.
+      [9, 6, 988, false, 1],
+      // From 16 segments on the share of the bytes tells.
+      [16, 5, 16 * 988, true, 16],
+      [16, 5, 8 * 988, true, 8],
+      [16, 6, 988, true, 1],
+      [17, 6, 9 * 988, false, 9],
+    ])(
+      "one ACK for %i segments with ACE %i and %i bytes that came marked, SACK %o: %i marks (RFC 9768 appendix A.2.1)",
+      (segments, value, bytes, sack, marks) => {
+        const options = sack ? [MSS, FIRST, SACK_OK] : [MSS, FIRST];
+        const h = client({ initialWindowSegments: 20, initialWindowBytes: 1 << 20 }, { options, wnd: 65_535 });
+        h.send(10);
+        h.rcv({ flags: ace(".", 5), wnd: 65_535, options: [counters(1, 0, 11)] });
+        h.send(segments * 988);
+        h.rcv({ flags: ace(".", value), options: [counters(1, bytes, 11 + segments * 988 - bytes)] });
+        expect(info(h).tcpi_delivered_ce).toBe(marks);
+      },
+    );
+
+    it("one ACK for 16 segments in recovery without SACK: what was delivered is not sure, the safe guess counts", () => {
+      const h = client({ initialWindowSegments: 30, initialWindowBytes: 1 << 20 }, { wnd: 65_535 });
+      h.send(10);
+      h.rcv({ flags: ace(".", 5), wnd: 65_535, options: [counters(1, 0, 11)] });
+      h.send(20 * 988);
+      for (let i = 0; i < 3; i++) h.rcv({ flags: ace(".", 5), wnd: 65_535, ack: 11 });
+      expect(info(h).tcpi_ca_state).toBe(TCP_CA_STATES.Recovery);
+      h.rcv({ flags: ace(".", 5), ack: 11 + 16 * 988, options: [counters(1, 8 * 988, 11 + 8 * 988)] });
+      // 8 by the share of the bytes, had it been sure.
+      expect(info(h).tcpi_delivered_ce).toBe(16);
+    });
+
+    it("8 MiB without an option: one that comes then is ignored, its counters may have wrapped (RFC 9768 §3.2.3)", () => {
+      const large = { mtuBytes: 65_535, initialWindowSegments: 4, initialWindowBytes: 1 << 20 };
+      const connected = (): Harness => client(large, { options: [{ kind: "mss", mss: 60_000 }], wnd: 65_535 });
+      const sendMuch = (h: Harness, total: number): void => {
+        for (let sent = 0; sent < total; sent += 60_000) {
+          h.send(60_000);
+          h.rcv({ flags: ace(".", 5), wnd: 65_535 });
+        }
+      };
+      const late = { flags: ace(".", 5), options: [counters(1, 0, 5_001)] };
+      const soon = connected();
+      sendMuch(soon, 8_000_000);
+      soon.send(10);
+      soon.rcv(late);
+      expect(info(soon).tcpi_delivered_e0_bytes).toBe(5_000);
+      const h = connected();
+      sendMuch(h, 8_500_000);
+      h.send(10);
+      h.rcv(late);
+      expect(info(h).tcpi_delivered_e0_bytes).toBe(0);
+    });
 
     it.each(["accecn0", "accecn1"] as const)("option %s: its fields in its order, in 24 bits (RFC 9768 §3.2.3)", (kind) => {
       const h = client();
