@@ -102,7 +102,10 @@ function afterAck(tcb: Tcb, finAcked: boolean, now: Micros): void {
 /** The handshake's round-trip time, unless the SYN was repeated (RFC 6298 §3, Karn). */
 function measureSyn(tcb: Tcb, now: Micros): void {
   if (tcb.synAcked || tcb.synRepeated || tcb.synSentAt === NEVER) return;
-  if (tcb.config.timesSynAck || !tcb.passive || tcb.ts.enabled) tcb.rtt.sample(Math.max(1, now - tcb.synSentAt));
+  if (!tcb.config.timesSynAck && tcb.passive && !tcb.ts.enabled) return;
+  const rtt = Math.max(1, now - tcb.synSentAt);
+  tcb.rtt.sample(rtt);
+  if (tcb.linuxSender !== undefined) tcb.rack.measured(rtt, now);
 }
 
 /** The five conditions of a duplicate ACK (RFC 5681 §2). */

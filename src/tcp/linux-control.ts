@@ -62,6 +62,8 @@ export class LinuxControl implements CongestionControl {
   headDue = false;
   /** The retransmission timer is to run so long after this ACK, for the peer seems to have taken back what it SACKed; 0 as usual. */
   renegWait: Micros = 0;
+  /** The last ACK has left segments in doubt, for which RACK's timer runs. */
+  waitsForOrder = false;
   /** RACK: D-SACKs since the window grew, what was delivered then, and recoveries until it shrinks. */
   reoWndSteps = 1;
   reoWndPersist = 0;

@@ -122,6 +122,7 @@ export function measure(tcb: Tcb, lx: LinuxControl, now: Micros): Micros {
     if (elapsed >= 0 && elapsed < 300_000) {
       smoothed = Math.max(1, elapsed) * MILLISECOND;
       latest = smoothed;
+      tcb.rack.measured(latest, now);
     }
   }
   if (smoothed < 0) return latest;

@@ -34,6 +34,7 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
   const bytesBefore = tcb.rate.deliveredBytes;
   const lostBefore = sent.lostSegments;
   told.begin(tcb, lx, seg, now);
+  lx.waitsForOrder = false;
   let dsack = false;
   let tlpDsack = false;
   if (sack.enabled && seg.sackCount > 0) {
@@ -245,8 +246,9 @@ function findLosses(tcb: Tcb, lx: LinuxControl, advanced: boolean, now: Micros):
   const before = sent.retransmittedSegments;
   rack.reoWnd = reorderingWindow(tcb, lx);
   const wait = rack.detectLoss(sent, now);
-  tcb.timers.rack = wait === NEVER ? NEVER : now + wait + TIMER_MARGIN;
-  if (wait !== NEVER) tcb.timers.tlp = NEVER;
+  lx.waitsForOrder = wait !== NEVER;
+  if (lx.waitsForOrder) tcb.timers.tlp = NEVER;
+  tcb.timers.rack = lx.waitsForOrder ? now + wait + TIMER_MARGIN : NEVER;
   return sent.retransmittedSegments < before;
 }
 
@@ -262,12 +264,18 @@ function reorderingWindow(tcb: Tcb, lx: LinuxControl): Micros {
 }
 
 function noteReordering(tcb: Tcb, lx: LinuxControl, low: number): void {
-  const fack = tcb.sent.sackedSegments > 0 ? lx.highestSack : tcb.snd.una;
+  const fack = highestDelivered(tcb, lx);
   if (!seqLt(low, fack)) return;
   const metric = seqDiff(fack, low);
   if (metric > lx.reordering * lx.mss) lx.reordering = Math.min(Math.ceil(metric / lx.mss), MOST_REORDERING);
   lx.reorderings++;
   tcb.counters.reorderings++;
+}
+
+/** tcp_highest_sack_seq: duplicate ACKs do not tell what has arrived, so it may be all. */
+function highestDelivered({ sack, sent, snd }: Tcb, lx: LinuxControl): number {
+  if (!sack.enabled) return lx.renoSacked > 0 ? snd.max : snd.una;
+  return sent.sackedSegments > 0 ? lx.highestSack : snd.una;
 }
 
 // Without SACK
@@ -418,7 +426,7 @@ function undoByDsack(lx: LinuxControl, now: Micros): boolean {
 /** The hole was filled by the first copy. Returns whether nothing more is to be done. */
 function undoPartial(tcb: Tcb, lx: LinuxControl, { previousUna }: Tidings, now: Micros): boolean {
   if (!lx.mayUndo || !wasDelayed(lx)) return false;
-  if (tcb.sack.enabled) noteReordering(tcb, lx, previousUna);
+  noteReordering(tcb, lx, previousUna);
   if (retransOut(tcb) > 0) return true;
   if (!anyRepeated(tcb)) lx.repeatedAt = -1;
   undo(tcb, lx, true, now);

@@ -455,6 +455,9 @@ export function startTlp(tcb: Tcb, now: Micros, isNewData = false): void {
   if (!tcb.sack.enabled || !tcb.config.tailLossProbe || sent.length === 0 || !tcb.synAcked) return;
   if (tcb.linuxSender !== undefined) {
     if (tcb.linuxSender.state !== "open" && tcb.linuxSender.state !== "cwr") return;
+    // Linux has one timer for all of them, and what is set last is what runs: after an ACK RACK's, after new data this one.
+    if (!isNewData && tcb.linuxSender.waitsForOrder) return;
+    timers.rack = NEVER;
     let wait = tcb.rtt.hasSample ? 2 * tcb.rtt.srtt : 1000 * MILLISECOND;
     if (tcb.rtt.hasSample) wait += sent.length === 1 ? tcb.config.rtoMinUs : LINUX_MARGIN;
     // New data does not put off the time-out of what is before it.

@@ -38,16 +38,19 @@ export class Rack {
     this.fack = iss;
   }
 
+  /** Step 1: a round-trip time that is no segment's, of the handshake or by timestamps (RFC 6298, RFC 7323). */
+  measured(rtt: Micros, now: Micros): void {
+    this.#minRtts.add(Math.max(1, rtt), now);
+    this.minRtt = this.#minRtts.value;
+  }
+
   /**
    * Steps 1 to 3 for a segment that was just acknowledged or SACKed. `echoed` tells whether the peer's timestamp echo
    * proves that an earlier copy was delivered.
    */
   update(segment: SentSegment, earlierCopy: boolean, now: Micros): void {
     const rtt = now - segment.sentAt;
-    if (segment.transmissions === 1) {
-      this.#minRtts.add(Math.max(1, rtt), now);
-      this.minRtt = this.#minRtts.value;
-    }
+    if (segment.transmissions === 1) this.measured(rtt, now);
     this.#detectReordering(segment);
     // An ACK of a repetition may be one of the first copy: then its time tells nothing.
     if (segment.retransmitted && (earlierCopy || rtt < this.minRtt)) return;
