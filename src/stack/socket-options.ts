@@ -225,7 +225,8 @@ export class SocketOptions {
         return;
       case "TCP_QUICKACK":
         this.quickAck = on;
-        if (tcb !== undefined) setQuickAck(tcb, on);
+        // Even numbers leave the user who answers what it is: one that answers. Note: Linux does the same.
+        if (tcb !== undefined) setQuickAck(tcb, value);
         return;
       case "TCP_MAXSEG":
         inRange(name, value, 88, 32_767);

@@ -51,6 +51,11 @@ export class DeliveryRate {
     this.#firstSentAt = segment.sentAt;
   }
 
+  /** Bytes that were delivered when what the ACK at hand delivers left (of it, what left last); -1 when it delivers nothing. */
+  get priorDelivered(): number {
+    return this.#priorAt === NEVER ? -1 : this.#priorDelivered;
+  }
+
   /** The ACK is taken in: makes its sample, if it is one. */
   acknowledged(minRtt: Micros, now: Micros): void {
     if (this.#priorAt === NEVER) return;

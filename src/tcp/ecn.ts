@@ -174,7 +174,7 @@ export function ecnReceived(tcb: Tcb, seg: Segment): void {
   const { ecn, linux } = tcb;
   if (seg.payloadLength === 0) return;
   // Not capable, though others were: the segment was likely sent again. Note: Linux does the same (tcp_data_ecn_check).
-  if (seg.ecn === 0 && ecn.seen) linux?.acks.enterQuick(tcb, QUICK_AFTER_ECN);
+  if (seg.ecn === 0 && ecn.seen) linux?.acks.enterQuick(QUICK_AFTER_ECN);
   if (ecn.accurate !== undefined) return;
   if ((seg.flags & CWR) !== 0) ecn.echo = false;
   if (seg.ecn === 0) return;
@@ -183,7 +183,7 @@ export function ecnReceived(tcb: Tcb, seg: Segment): void {
   ecn.marksIn++;
   if (!ecn.echo) {
     if (linux === undefined) askForAck(tcb, "a router marked the data: congestion");
-    else linux.acks.enterQuick(tcb, QUICK_AFTER_ECN);
+    else linux.acks.enterQuick(QUICK_AFTER_ECN);
   }
   ecn.echo = true;
 }

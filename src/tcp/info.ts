@@ -7,7 +7,7 @@ import { MILLISECOND, type Micros, NEVER } from "../base/time.js";
 import { CE, ECT_0, ECT_1 } from "./ecn-codepoints.js";
 import { announcedMss } from "./emit.js";
 import { awaitsThird, FALLBACK_RTO } from "./linux-fast-open.js";
-import { retransOut } from "./linux-recovery.js";
+import { retransOut } from "./linux-loss.js";
 import { congestionWindow } from "./loss-recovery.js";
 import { doublings } from "./output.js";
 import { pacingRate } from "./pacing.js";

@@ -5,6 +5,7 @@
  */
 import { seqDiff } from "../base/seq.js";
 import { MILLISECOND, type Micros, NEVER } from "../base/time.js";
+import type { LinuxReceiver } from "./linux-receiver.js";
 import { askForAck } from "./output.js";
 import type { Tcb } from "./tcb.js";
 
@@ -39,14 +40,19 @@ export class LinuxAcks {
   #duplicates = 0;
   #duplicatesAt = 0;
   #held = 0;
+  readonly #receiver: LinuxReceiver;
+
+  constructor(receiver: LinuxReceiver) {
+    this.#receiver = receiver;
+  }
 
   get isQuick(): boolean {
     return this.quick > 0 && !this.isInteractive;
   }
 
   /** Acknowledge the next segments at once: something is wrong (tcp_enter_quickack_mode). */
-  enterQuick(tcb: Tcb, most = MOST_QUICK): void {
-    this.#addQuick(tcb, most);
+  enterQuick(most = MOST_QUICK): void {
+    this.#addQuick(most);
     this.isInteractive = false;
     this.delayUs = DELAY_MIN;
   }
@@ -55,11 +61,11 @@ export class LinuxAcks {
   received(tcb: Tcb, now: Micros): void {
     const pause = now - this.lastDataAt;
     if (this.delayUs === 0) {
-      this.#addQuick(tcb, MOST_QUICK);
+      this.#addQuick(MOST_QUICK);
       this.delayUs = DELAY_MIN;
     } else if (pause <= DELAY_MIN / 2) this.delayUs = this.delayUs / 2 + DELAY_MIN / 2;
     else if (pause < this.delayUs) this.delayUs = Math.min(this.delayUs / 2 + pause, tcb.rtt.rto);
-    else if (pause > tcb.rtt.rto) this.#addQuick(tcb, MOST_QUICK);
+    else if (pause > tcb.rtt.rto) this.#addQuick(MOST_QUICK);
     this.lastDataAt = now;
   }
 
@@ -85,10 +91,11 @@ export class LinuxAcks {
 
   /** After a segment: now, or later. */
   check(tcb: Tcb, now: Micros): void {
-    const { linux, rcv } = tcb;
-    if (!this.isScheduled || linux === undefined || tcb.state === "CLOSED") return;
-    const isWaited = seqDiff(rcv.nxt, linux.windowAt) > linux.mss;
-    const isDue = isWaited && (tcb.receiveQueue.length < 1 || linux.select(tcb) >= linux.window);
+    const { rcv } = tcb;
+    if (!this.isScheduled || tcb.state === "CLOSED") return;
+    const receiver = this.#receiver;
+    const isWaited = seqDiff(rcv.nxt, receiver.windowAt) > receiver.mss;
+    const isDue = isWaited && (tcb.receiveQueue.length < 1 || receiver.select(tcb) >= receiver.window);
     if (isDue || this.isQuick || this.isNow || tcb.config.acknowledgesAtOnce) {
       askForAck(tcb, "");
     } else if (tcb.outOfOrder.size === 0) this.#delay(tcb, now);
@@ -97,19 +104,19 @@ export class LinuxAcks {
 
   /** The user has read `count` bytes: an ACK that waited for that, or a window worth telling. */
   read(tcb: Tcb, count: number): void {
-    const { linux, rcv } = tcb;
-    if (linux === undefined) return;
-    linux.read(tcb, tcb.lastReceiveAt);
+    const { rcv } = tcb;
+    const receiver = this.#receiver;
+    receiver.read(tcb, tcb.lastReceiveAt);
     let isDue = false;
     if (this.isScheduled) {
       const isSmall = this.isPushedTwice || (this.isPushed && !this.isInteractive);
-      isDue = seqDiff(rcv.nxt, linux.windowAt) > linux.mss || (count > 0 && isSmall && linux.memory.used === 0);
+      isDue = seqDiff(rcv.nxt, receiver.windowAt) > receiver.mss || (count > 0 && isSmall && receiver.memory.used === 0);
     }
     if (isDue) askForAck(tcb, "the user has read what came");
     else if (count > 0 && mayStillReceive(tcb)) {
-      const offered = linux.offered(tcb);
-      if (2 * offered > linux.clamp) return;
-      const wanted = linux.select(tcb);
+      const offered = receiver.offered(tcb);
+      if (2 * offered > receiver.clamp) return;
+      const wanted = receiver.select(tcb);
       if (wanted > 0 && wanted >= 2 * offered) askForAck(tcb, "window update: the user has read");
     }
   }
@@ -123,27 +130,24 @@ export class LinuxAcks {
     if ((value & 1) === 0) this.isInteractive = true;
   }
 
-  /** The delayed ACK was not saved by an answer: whether to send it. */
-  expire(tcb: Tcb): boolean {
-    if (!this.isScheduled) return false;
+  /** The delayed ACK was not saved by an answer. */
+  expire(tcb: Tcb): void {
     if (this.isInteractive) {
       this.isInteractive = false;
       this.delayUs = DELAY_MIN;
     } else this.delayUs = Math.min(this.delayUs * 2, tcb.rtt.rto);
-    return true;
   }
 
   /** Delays the third segment: the user will send at once (tcp_rcv_synsent_state_process). */
   delayHandshake(tcb: Tcb, now: Micros): void {
     this.isScheduled = true;
-    this.enterQuick(tcb);
+    this.enterQuick();
     tcb.timers.delayedAck = now + DELAY_MAX;
   }
 
-  #addQuick(tcb: Tcb, most: number): void {
-    const { linux } = tcb;
-    if (linux === undefined) return;
-    const half = Math.floor(linux.window / (2 * linux.mss)) || 2;
+  #addQuick(most: number): void {
+    const receiver = this.#receiver;
+    const half = Math.floor(receiver.window / (2 * receiver.mss)) || 2;
     this.quick = Math.max(this.quick, Math.min(half, most));
   }
 
@@ -163,20 +167,20 @@ export class LinuxAcks {
 
   /** A hole: the first duplicate ACKs at once, later ones a few at a time (tcp_comp_sack_*). */
   #compress(tcb: Tcb, now: Micros): void {
-    const { config, linux, rcv, timers } = tcb;
+    const { config, rcv, timers } = tcb;
     if (this.#duplicatesAt !== rcv.nxt) {
       this.#duplicatesAt = rcv.nxt;
       this.#duplicates = 0;
     }
     const isFull = this.#held >= config.compressedAcks;
-    if (!tcb.sack.enabled || linux === undefined || isFull || this.#duplicates < NEEDED_DUPLICATES) {
+    if (!tcb.sack.enabled || isFull || this.#duplicates < NEEDED_DUPLICATES) {
       if (tcb.sack.enabled && !isFull) this.#duplicates++;
       askForAck(tcb, "duplicate ACK: something before it is missing");
       return;
     }
     this.#held++;
     if (timers.sackCompression !== NEVER) return;
-    let rtt = linux.rttUs8 / 8;
+    let rtt = this.#receiver.rttUs8 / 8;
     if (tcb.rtt.srtt > 0) rtt = Math.min(rtt, tcb.rtt.srtt);
     const delay = Math.min(config.ackCompressionUs, Math.floor(rtt / 20));
     // Where there is no round-trip time yet the timer expires at once.
@@ -186,7 +190,7 @@ export class LinuxAcks {
 
   /** The timer of duplicate ACKs that were held back. */
   expireCompression(tcb: Tcb): void {
-    if (this.#held > 0) askForAck(tcb, "duplicate ACKs, several in one");
+    askForAck(tcb, "duplicate ACKs, several in one");
   }
 }
 

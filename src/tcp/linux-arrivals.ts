@@ -70,17 +70,17 @@ export function linuxText(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: Mic
   if (tcb.state !== "ESTABLISHED" && isShut && seqGt(seqAdd(end, fin ? -1 : 0), rcv.nxt)) return refuse(tcb, seg, now);
   linux.measureByEcho(tcb, seg, now);
   if (start === rcv.nxt) {
-    if (linux.offered(tcb) === 0 && !(seg.payloadLength === 0 && fin)) return outOfWindow(tcb, linux);
+    if (linux.offered(tcb) === 0 && !(seg.payloadLength === 0 && fin)) return outOfWindow(linux);
   } else if (seqLe(end, rcv.nxt)) {
     duplicateCame(tcb, start, end);
     if (tcb.sack.enabled) tcb.sack.duplicate(start, end);
-    outOfWindow(tcb, linux);
+    outOfWindow(linux);
     return "here already: answered";
   } else if (seqGe(start, seqAdd(rcv.nxt, linux.offered(tcb)))) {
-    return outOfWindow(tcb, linux);
+    return outOfWindow(linux);
   } else if (seqLt(start, rcv.nxt)) {
     if (tcb.sack.enabled) tcb.sack.duplicate(start, rcv.nxt);
-    if (linux.offered(tcb) === 0) return outOfWindow(tcb, linux);
+    if (linux.offered(tcb) === 0) return outOfWindow(linux);
     start = rcv.nxt;
   } else return keepAhead(tcb, linux, seg);
   const packetBytes = packetBytesOf(tcb, seg);
@@ -175,8 +175,8 @@ function keepAhead(tcb: Tcb, linux: LinuxReceiver, seg: Segment): string {
 }
 
 /** Old, or beyond the window: acknowledged quickly for a while, the peer seems to be in trouble. */
-function outOfWindow(tcb: Tcb, linux: LinuxReceiver): string {
-  linux.acks.enterQuick(tcb);
+function outOfWindow(linux: LinuxReceiver): string {
+  linux.acks.enterQuick();
   linux.acks.isScheduled = true;
   return "no room: only its acknowledgment counts";
 }
@@ -194,7 +194,7 @@ function answerOutside(tcb: Tcb, linux: LinuxReceiver, seg: Segment, note: strin
   if (seg.len === 0) return outOfWindowAck(tcb, note, now);
   const { nxt } = tcb.rcv;
   if (seqLt(seg.seq, nxt)) {
-    linux.acks.enterQuick(tcb);
+    linux.acks.enterQuick();
     const end = seqAdd(seg.seq, seg.len);
     duplicateCame(tcb, seg.seq, end);
     if (tcb.sack.enabled) tcb.sack.duplicate(seg.seq, seqGt(end, nxt) ? nxt : end);

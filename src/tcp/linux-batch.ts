@@ -6,7 +6,7 @@
 import { seqAdd, seqDiff, seqGe, seqGt, seqLe, seqLt } from "../base/seq.js";
 import { MILLISECOND, type Micros, NEVER, SECOND } from "../base/time.js";
 import { GSO_MAX, type LinuxControl } from "./linux-control.js";
-import { linuxFlight } from "./linux-recovery.js";
+import { linuxFlight } from "./linux-loss.js";
 import type { SentSegment } from "./sent-list.js";
 import type { Tcb } from "./tcb.js";
 
@@ -95,6 +95,22 @@ export function batched(tcb: Tcb, segment: SentSegment, hasData: boolean): void 
   const isLast = seqDiff(tcb.dataEnd, segment.end) <= 0;
   segment.endsRecord = batch.records.length > 0 && segment.end === batch.records[0];
   segment.push = (hasData && isLast && !batch.isUnfinished) || (batch.records.length > 0 && segment.end === batch.records[0]);
+}
+
+/** A lost segment is too large by now: what is left of its batch is cut anew as a whole, not segment by segment. */
+export function cutAnew({ sent }: Tcb, segment: SentSegment, full: number): void {
+  if (segment.length <= full) return;
+  const { batchEnd } = segment;
+  for (;;) {
+    const next = sent.at(sent.indexOf(segment) + 1);
+    if (!next?.lost || next.batchEnd !== batchEnd) break;
+    sent.joinNext(segment);
+  }
+  segment.batchEnd = batchEnd;
+  for (let rest: SentSegment | undefined = segment; rest !== undefined && rest.length > full; ) {
+    sent.split(rest, full);
+    rest = sent.at(sent.indexOf(rest) + 1);
+  }
 }
 
 /** A segment is sent again with those of its batch that may leave with it. Returns whether it has PSH. */

@@ -64,7 +64,7 @@ export class LinuxControl implements CongestionControl {
   renegWait: Micros = 0;
   /** The last ACK has left segments in doubt, for which RACK's timer runs. */
   waitsForOrder = false;
-  /** RACK: D-SACKs since the window grew, what was delivered then, and recoveries until it shrinks. */
+  /** RACK: quarters of a round trip; recoveries until it is one again; a D-SACK that is to widen it; bytes delivered when one last did. */
   reoWndSteps = 1;
   reoWndPersist = 0;
   dsackSeen = false;

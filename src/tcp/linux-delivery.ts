@@ -81,7 +81,8 @@ class Told implements DeliveryWitness {
     this.sacked++;
     const overtaken = tcb.sent.sackedSegments > 0 && seqLt(segment.seq, lx.highestSack);
     if (once) {
-      if (overtaken && (!this.isReordered || seqLt(segment.seq, this.reordered))) {
+      // Blocks come in sequence order: the first one is the lowest.
+      if (overtaken && !this.isReordered) {
         this.isReordered = true;
         this.reordered = segment.seq;
       }
@@ -103,6 +104,9 @@ class Told implements DeliveryWitness {
 
 export const told = new Told();
 
+/** In ms: INT_MAX µs (tcp_rtt_tsopt_us). */
+const MOST_ELAPSED = 2_147_483;
+
 /** The round-trip times of this ACK: the estimate's, and what congestion control is told; -1 for none (tcp_ack_update_rtt). */
 export function measure(tcb: Tcb, lx: LinuxControl, now: Micros): Micros {
   let smoothed = -1;
@@ -118,8 +122,8 @@ export function measure(tcb: Tcb, lx: LinuxControl, now: Micros): Micros {
   tcb.rtt.latest = 0;
   if (smoothed < 0 && told.acked > 0 && told.hasEcho) {
     const elapsed = seqDiff(timestampNow(tcb, now), told.tsEcr);
-    // A peer may echo nonsense: only the last few minutes can be true.
-    if (elapsed >= 0 && elapsed < 300_000) {
+    // A peer may echo nonsense: only what counts µs in 31 bits can be true.
+    if (elapsed >= 0 && elapsed < MOST_ELAPSED) {
       smoothed = Math.max(1, elapsed) * MILLISECOND;
       latest = smoothed;
       tcb.rack.measured(latest, now);

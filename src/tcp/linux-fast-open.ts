@@ -10,7 +10,8 @@
 import { type Micros, NEVER, SECOND } from "../base/time.js";
 import type { LinuxControl } from "./linux-control.js";
 import { afterRepeatedSyn, noteRepeated } from "./linux-delivery.js";
-import { linuxTimeout, undoAtEnd } from "./linux-recovery.js";
+import { linuxTimeout } from "./linux-recovery.js";
+import { undoAtEnd } from "./linux-undo.js";
 import { fail } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
 

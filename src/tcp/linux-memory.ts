@@ -45,13 +45,13 @@ export class ReceiveMemory {
   keepAhead(start: number, end: number, packetBytes: number): void {
     const one = held(start, end, packetBytes);
     let at = this.#ahead.length;
-    while (at > 0 && seqLt(start, this.#ahead[at - 1]?.start ?? start)) at--;
-    const before = this.#ahead[at - 1];
+    let before = this.#ahead.at(-1);
+    while (before !== undefined && seqLt(start, before.start)) before = this.#ahead[--at - 1];
     if (before !== undefined && seqLe(end, before.end)) return;
     if (before?.end === start && this.#join(before, one)) return;
     // What the new one covers goes.
-    while (at < this.#ahead.length && seqLe(this.#ahead[at]?.end ?? start, end)) {
-      this.used -= this.#ahead[at]?.bytes ?? 0;
+    for (let one = this.#ahead[at]; one !== undefined && seqLe(one.end, end); one = this.#ahead[at]) {
+      this.used -= one.bytes;
       this.#ahead.splice(at, 1);
     }
     this.#ahead.splice(at, 0, one);
@@ -65,9 +65,9 @@ export class ReceiveMemory {
       if (first === undefined || seqLt(next, first.end)) return;
       this.#ahead.shift();
       this.used -= first.bytes;
-      const { end = first.start } = this.#queue.at(-1) ?? {};
+      const last = this.#queue.at(-1);
       // Wholly old by now.
-      if (!this.isEmpty && seqLe(first.end, end)) continue;
+      if (last !== undefined && seqLe(first.end, last.end)) continue;
       this.#append(first);
     }
   }
@@ -95,7 +95,10 @@ export class ReceiveMemory {
 
   /** The user has read up to `seq`. */
   read(seq: number): void {
-    while (this.#queue[0] !== undefined && seqLe(this.#queue[0].end, seq)) this.used -= this.#queue.shift()?.bytes ?? 0;
+    for (let [first] = this.#queue; first !== undefined && seqLe(first.end, seq); [first] = this.#queue) {
+      this.used -= first.bytes;
+      this.#queue.shift();
+    }
   }
 
   #append(one: Held): void {

@@ -26,7 +26,7 @@ const RMEM_MAX = 4 << 20;
 
 export class LinuxReceiver {
   readonly memory = new ReceiveMemory();
-  readonly acks = new LinuxAcks();
+  readonly acks = new LinuxAcks(this);
   /** An ICMP error waits in the socket's error queue. */
   hasErrorQueued = false;
   /** The buffer in bytes of memory (sk_rcvbuf); fixed by the user, or it may grow. */

@@ -9,9 +9,10 @@ import { takeMarks } from "./accurate-ecn.js";
 import type { AckSample } from "./congestion.js";
 import { ecnAcknowledged, windowReduced } from "./ecn.js";
 import { timestampNow } from "./emit.js";
-import { linuxAck, linuxFlight, linuxReorderingTimeout, linuxRepeated, linuxTimeout } from "./linux-recovery.js";
+import { linuxFlight } from "./linux-loss.js";
+import { linuxAck, linuxReorderingTimeout, linuxRepeated, linuxTimeout } from "./linux-recovery.js";
 import { settleMtuProbe } from "./mtu-probing.js";
-import { startRetransmission } from "./output.js";
+import { doublings, startRetransmission } from "./output.js";
 import { isDsack } from "./sack-blocks.js";
 import { detectLossBySack } from "./sack-loss.js";
 import type { DeliveryWitness, SentSegment } from "./sent-list.js";
@@ -127,7 +128,7 @@ export function ackForRecovery(tcb: Tcb, seg: Segment, previousUna: number, dupl
       }
     } else if (advanced) {
       congestion.onPartialAck(seqDiff(snd.una, previousUna));
-      markFirstLost(tcb);
+      tcb.sent.markLost(tcb.sent.first);
     } else if (duplicate) {
       congestion.onDuplicateAck();
     }
@@ -217,20 +218,15 @@ export function lossByTimeout(tcb: Tcb, first: boolean, now: Micros): void {
   // RFC 2018 §8: a receiver that has SACKed what stands at SND.UNA has taken it back.
   if (sent.first?.sacked) sent.forgetSacks();
   if (tcb.sack.enabled && tcb.config.rack && tcb.rack.xmitTs >= 0) tcb.rack.markLossesOnTimeout(sent, snd.una, now);
-  else for (let i = 0; i < sent.length; i++) markLostAt(tcb, i);
-  if (sent.first !== undefined) sent.markLost(sent.first);
+  else for (let i = 0; i < sent.length; i++) sent.markLost(sent.at(i));
+  sent.markLost(sent.first);
 }
 
 /** The peer closed its window over data that was on its way, and has dropped it: to be sent again, at no one's blame. */
 export function lossByShrinking(tcb: Tcb): void {
   tcb.timers.rack = NEVER;
   tcb.timers.tlp = NEVER;
-  for (let i = 0; i < tcb.sent.length; i++) markLostAt(tcb, i);
-}
-
-function markLostAt(tcb: Tcb, i: number): void {
-  const segment = tcb.sent.at(i);
-  if (segment !== undefined) tcb.sent.markLost(segment);
+  for (let i = 0; i < tcb.sent.length; i++) tcb.sent.markLost(tcb.sent.at(i));
 }
 
 /** Takes the SACK blocks; returns whether one of them is a D-SACK, which then stands in `recovery`. */
@@ -240,9 +236,9 @@ export function takeSack(tcb: Tcb, seg: Segment, witness: DeliveryWitness): bool
   let dsack = false;
   let left = 0;
   for (let i = 0; i < seg.sackCount; i++) {
-    const start = blocks[2 * i] ?? 0;
-    const end = blocks[2 * i + 1] ?? 0;
-    if (i === 0 && isDsack(start, end, snd.una, blocks[2] ?? 0, blocks[3] ?? 0, seg.sackCount > 1)) {
+    const start = edge(blocks, 2 * i);
+    const end = edge(blocks, 2 * i + 1);
+    if (i === 0 && isDsack(start, end, snd.una, edge(blocks, 2), edge(blocks, 3), seg.sackCount > 1)) {
       // A block from before anything that can still be on its way is a forgery.
       dsack = seqGt(end, start) && seqLe(end, snd.max) && seqDiff(snd.una, start) <= Math.max(snd.maxWnd, 0xffff);
       recovery.dsackStart = start;
@@ -257,12 +253,17 @@ export function takeSack(tcb: Tcb, seg: Segment, witness: DeliveryWitness): bool
     let lowest = -1;
     for (let i = 0; i < seg.sackCount; i++) {
       if ((left & (1 << i)) === 0) continue;
-      if (lowest < 0 || seqLt(blocks[2 * i] ?? 0, blocks[2 * lowest] ?? 0)) lowest = i;
+      if (lowest < 0 || seqLt(edge(blocks, 2 * i), edge(blocks, 2 * lowest))) lowest = i;
     }
-    sent.sack(blocks[2 * lowest] ?? 0, blocks[2 * lowest + 1] ?? 0, witness);
+    sent.sack(edge(blocks, 2 * lowest), edge(blocks, 2 * lowest + 1), witness);
     left &= ~(1 << lowest);
   }
   return dsack;
+}
+
+/** An edge of a block: left and right in turn. */
+function edge(blocks: Uint32Array, n: number): number {
+  return blocks[n] ?? 0;
 }
 
 /** The round-trip time of this ACK (RFC 6298 §3, RFC 7323 §4.1). */
@@ -316,16 +317,11 @@ function duplicateAck(tcb: Tcb, now: Micros): number {
   const { recovery, snd } = tcb;
   recovery.dupAcks++;
   if (recovery.loss || recovery.dupAcks !== 3 || seqLe(snd.una, recovery.recover)) return 0;
-  markFirstLost(tcb);
+  tcb.sent.markLost(tcb.sent.first);
   const { lostBytes } = tcb.sent;
   if (tcb.mtuSearch.probeBytes > 0 && settleMtuProbe(tcb, lostBytes, now) === lostBytes) return lostBytes;
   enterRecovery(tcb, snd.una, 0, now);
   return 0;
-}
-
-function markFirstLost(tcb: Tcb): void {
-  const { first } = tcb.sent;
-  if (first !== undefined && !first.sacked) tcb.sent.markLost(first);
 }
 
 /** `delivered`: bytes that the ACK delivered which told of the loss; `previousUna`: SND.UNA before that ACK. */
@@ -452,7 +448,8 @@ export function startTlp(tcb: Tcb, now: Micros, isNewData = false): void {
   const { recovery, sent, timers } = tcb;
   timers.tlp = NEVER;
   // Not before the handshake is done: until then the SYN-ACK is what is repeated.
-  if (!tcb.sack.enabled || !tcb.config.tailLossProbe || sent.length === 0 || !tcb.synAcked) return;
+  const { first } = sent;
+  if (!tcb.sack.enabled || !tcb.config.tailLossProbe || first === undefined || !tcb.synAcked) return;
   if (tcb.linuxSender !== undefined) {
     if (tcb.linuxSender.state !== "open" && tcb.linuxSender.state !== "cwr") return;
     // Linux has one timer for all of them, and what is set last is what runs: after an ACK RACK's, after new data this one.
@@ -460,9 +457,14 @@ export function startTlp(tcb: Tcb, now: Micros, isNewData = false): void {
     timers.rack = NEVER;
     let wait = tcb.rtt.hasSample ? 2 * tcb.rtt.srtt : 1000 * MILLISECOND;
     if (tcb.rtt.hasSample) wait += sent.length === 1 ? tcb.config.rtoMinUs : LINUX_MARGIN;
-    // New data does not put off the time-out of what is before it.
-    const left = isNewData ? (sent.first?.sentAt ?? now) + tcb.rtt.backedOff(tcb.linuxSender.backoff) : NEVER;
-    timers.tlp = Math.max(now, Math.min(now + wait, timers.retransmission, left));
+    if (!isNewData) {
+      timers.tlp = Math.min(now + wait, timers.retransmission);
+      return;
+    }
+    // New data does not put off the time-out of what is before it, unless that is overdue.
+    const due = rtoOfHead(tcb, first);
+    timers.tlp = due > now ? Math.min(now + wait, due) : now + wait;
+    timers.retransmission = Math.max(timers.retransmission, timers.tlp);
     return;
   }
   if (recovery.active || recovery.loss || recovery.tlpActive) return;
@@ -477,9 +479,19 @@ export function startTlp(tcb: Tcb, now: Micros, isNewData = false): void {
 /** The retransmission timer starts anew with the probe (RFC 8985 §7.3). */
 export function tlpTimeout(tcb: Tcb, now: Micros): void {
   tcb.timers.tlp = NEVER;
-  if (tcb.linuxSender !== undefined && tcb.recovery.tlpActive) return;
+  const { first } = tcb.sent;
+  if (tcb.linuxSender !== undefined && tcb.recovery.tlpActive && first !== undefined) {
+    // One probe is enough: now the time-out.
+    tcb.timers.retransmission = Math.max(now + 1, rtoOfHead(tcb, first));
+    return;
+  }
   tcb.pending.tlp = true;
   startRetransmission(tcb, now);
+}
+
+/** When what left first would time out (tcp_rto_delta_us). */
+export function rtoOfHead(tcb: Tcb, first: SentSegment): Micros {
+  return first.sentAt + tcb.rtt.backedOff(doublings(tcb));
 }
 
 /** Whether a probe that is due is of use still: ACKs may have come since. */

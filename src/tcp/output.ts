@@ -12,10 +12,10 @@ import { synAckEcnFlags, synEcnFlags } from "./ecn.js";
 import { emitSegment, headerBytes, setUrgentPointer } from "./emit.js";
 import { synPayload } from "./fast-open.js";
 import { restartAfterIdle } from "./initial-window.js";
-import { batched, batchedLength, batchSent, joinsSmall, noteWindowUse, pushes, repeatsBatch } from "./linux-batch.js";
+import { batched, batchedLength, batchSent, cutAnew, joinsSmall, noteWindowUse, pushes, repeatsBatch } from "./linux-batch.js";
 import type { LinuxControl } from "./linux-control.js";
 import { awaitsThird, synAckDeadline } from "./linux-fast-open.js";
-import { congestionWindow, flight, noteRepetition, startTlp, tlpDue } from "./loss-recovery.js";
+import { congestionWindow, flight, noteRepetition, rtoOfHead, startTlp, tlpDue } from "./loss-recovery.js";
 import { mtuProbeDue, mtuProbeRepeated, mtuProbeSent } from "./mtu-probing.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
 import { isPaced, pace } from "./pacing.js";
@@ -173,6 +173,7 @@ function sendLostAsLinux(tcb: Tcb, lx: LinuxControl, now: Micros, out: OutgoingP
   if (room > 0 && segment.length > room) sent.split(segment, room);
   const isFirst = segment === sent.first;
   if (!isHead && isPaced(tcb, now)) return false;
+  cutAnew(tcb, segment, segmentBytes(tcb));
   const push = repeatsBatch(tcb, lx, segment, isHead);
   const note = lx.state === "loss" ? NOTE_TIMEOUT : NOTE_FAST;
   if (isFirst && !isHead && tcb.timers.rack === NEVER) {
@@ -218,7 +219,7 @@ function sendTailLossProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean 
   if (last === undefined || !tlpDue(tcb)) return false;
   if (tcb.linuxSender !== undefined && last.seq !== snd.una && seqDiff(last.seq, snd.una) >= snd.wnd) {
     // It would not fit in the window; then the time-out is due as the first segment left.
-    tcb.timers.retransmission = Math.max(now + 1, (sent.first ?? last).sentAt + tcb.rtt.backedOff(doublings(tcb)));
+    tcb.timers.retransmission = Math.max(now + 1, rtoOfHead(tcb, sent.first ?? last));
     return false;
   }
   recovery.tlpActive = true;

@@ -13,11 +13,10 @@ export function detectLossBySack(list: SentList, mss: number): void {
   let segments = 0;
   for (let i = list.length - 1; i >= 0 && list.sackedSegments > 0; i--) {
     const segment = list.at(i);
-    if (segment === undefined) return;
-    if (segment.sacked) {
+    if (segment?.sacked) {
       bytes += segment.length;
       segments++;
-    } else if (!segment.retransmitted && (segments >= DUP_THRESH || bytes > (DUP_THRESH - 1) * mss)) {
+    } else if (segment?.retransmitted === false && (segments >= DUP_THRESH || bytes > (DUP_THRESH - 1) * mss)) {
       list.markLost(segment);
     }
   }

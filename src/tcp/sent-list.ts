@@ -157,9 +157,9 @@ export class SentList {
     this.#append(segment);
   }
 
-  /** Takes a segment for lost: it leaves the pipe and waits to be sent again. */
-  markLost(segment: SentSegment): void {
-    if (!segment.inFlight) return;
+  /** Takes a segment for lost, if there is one in flight: it leaves the pipe and waits to be sent again. */
+  markLost(segment: SentSegment | undefined): void {
+    if (!segment?.inFlight) return;
     this.#unlink(segment);
     this.#notRepeated(segment);
     segment.lost = true;
@@ -220,7 +220,8 @@ export class SentList {
       }
       if (segment === undefined || seqGt(segment.end, end)) break;
       if (segment.sacked) {
-        if (run !== undefined) run.sackedTo = segment.end;
+        run ??= segment;
+        run.sackedTo = segment.end;
         continue;
       }
       if (seqLt(segment.seq, start)) continue;

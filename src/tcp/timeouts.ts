@@ -47,7 +47,7 @@ export function nextTimeout(tcb: Tcb): Micros {
 
 function delayedAck(tcb: Tcb, now: Micros): void {
   tcb.timers.delayedAck = NEVER;
-  if (tcb.linux !== undefined && !tcb.linux.acks.expire(tcb)) return;
+  tcb.linux?.acks.expire(tcb);
   // The answer that was to carry the ACK did not come.
   tcb.ackDelay.interactive = false;
   tcb.observer?.timer(tcb.owner, "delayed-ack", "expire", 0, "acknowledges what has come", now);

@@ -169,7 +169,7 @@ const MUTATIONS: readonly (readonly [string, string, string, string])[] = [
   ],
   [
     "recovery does not shrink the flight",
-    "tcp/linux-recovery.js",
+    "tcp/linux-states.js",
     "lx.threshold * lx.prrDelivered",
     "lx.priorWindow * lx.prrDelivered",
   ],
