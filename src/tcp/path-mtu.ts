@@ -232,23 +232,16 @@ function cutAnew(tcb: Tcb, now: Micros): void {
     lost = true;
   }
   if (!lost) return;
-  if (tcb.linuxSender !== undefined) cutBatches(tcb);
+  if (tcb.linuxSender !== undefined) loseBatches(tcb);
   lostForSize(tcb, now);
 }
 
-/** What has left as one batch is one buffer in Linux, and is cut from its beginning. */
-function cutBatches(tcb: Tcb): void {
-  const { sent, snd } = tcb;
-  for (let i = 0; i < sent.length; i++) {
+/** What has left as one batch is one buffer in Linux: all of it is lost, and cut from its beginning when it is sent again. */
+function loseBatches({ sent }: Tcb): void {
+  for (let i = 1; i < sent.length; i++) {
+    const before = sent.at(i - 1);
     const segment = sent.at(i);
-    if (!segment?.lost || textBytes(tcb, segment) <= snd.mss) continue;
-    for (;;) {
-      const next = sent.at(i + 1);
-      if (next === undefined || next.sacked || next.batchEnd !== segment.batchEnd) break;
-      sent.markLost(next);
-      sent.joinNext(segment);
-    }
-    sent.split(segment, snd.mss);
+    if (before?.lost && segment?.batchEnd === before.batchEnd) sent.markLost(segment);
   }
 }
 
