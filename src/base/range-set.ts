@@ -68,6 +68,17 @@ export class RangeSet {
     if (starts.length > 0 && seqGt(seq, starts[0] as number)) starts[0] = seq;
   }
 
+  /** Forgets all from `seq` on. */
+  trimAfter(seq: number): void {
+    const starts = this.#starts;
+    const ends = this.#ends;
+    while (starts.length > 0 && seqGe(starts.at(-1) as number, seq)) {
+      starts.pop();
+      ends.pop();
+    }
+    if (ends.length > 0 && seqGt(ends.at(-1) as number, seq)) ends[ends.length - 1] = seq;
+  }
+
   /** Forgets all. */
   clear(): void {
     this.#starts.length = 0;

@@ -235,12 +235,16 @@ function toSocket(call: CallEvent, context: MessageContext, size: number, flags:
     if (isFastOpen && !hasBegun) {
       hasBegun = true;
       try {
-        return context.openWith(descriptor, data, flags, argument(call.args, 4));
+        taken = context.openWith(descriptor, data, flags, argument(call.args, 4));
+        if (isOver) return taken;
       } catch (error) {
         if (error instanceof RawTcpError && error.code === "EINPROGRESS" && !isOver) fail("EAGAIN");
         throw error;
       }
     }
+    // One that may wait does so for the handshake.
+    if (isFastOpen && taken === size && isOver) return taken;
+    if (isFastOpen && taken === size) socket.send(new Uint8Array(0), 0, world.now);
     while (taken < size || size === 0) {
       try {
         if (isNull) socket.send(new Uint8Array(0), flags & ~MSG_FASTOPEN, world.now);

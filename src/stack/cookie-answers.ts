@@ -36,6 +36,7 @@ export class CookieAnswers {
   /** Lets a connection that is made from a cookie write its SYN-ACK to nowhere: the real one has left long ago. */
   swallow(connection: Connection, now: Micros): void {
     this.#write(connection, now);
+    connection.tcb.linux?.recall(connection.tcb);
     // No round-trip time can be had from it.
     connection.tcb.synSentAt = NEVER;
   }

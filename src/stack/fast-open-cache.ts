@@ -97,7 +97,7 @@ export class FastOpenCache {
       server.experimental = fastOpen.grantedExperimental;
       server.refusals = 0;
     }
-    if (fastOpen.clientFail === FAST_OPEN_FAILURES.SYN_RETRANSMITTED) return;
+    if (fastOpen.wasRepeated) return;
     server.losses = 0;
     if (server.cookie === undefined && server.refusals < 2) server.refusals++;
   }

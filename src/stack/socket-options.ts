@@ -177,7 +177,7 @@ export class SocketOptions {
    * Sets a number; `connection` gets it too. Throws RawTcpError `EINVAL` for a value out of range, `ENOPROTOOPT` for an option
    * that there is none of.
    */
-  set(name: NumberOption, value: number, connection: Connection | undefined, now: Micros): void {
+  set(name: NumberOption, value: number, connection: Connection | undefined, now: Micros, doubles = false): void {
     if (!Number.isInteger(value)) throw invalid(name, value);
     const tcb = connection?.tcb;
     const on = value !== 0;
@@ -210,7 +210,8 @@ export class SocketOptions {
         return;
       }
       case "SO_RCVBUF": {
-        const bytes = clamp(value, LEAST_BUFFER, LARGEST_BUFFER);
+        // Note: Linux doubles it later.
+        const bytes = clamp(value, doubles ? LEAST_BUFFER / 2 : LEAST_BUFFER, LARGEST_BUFFER);
         this.#change({ receiveBufferBytes: bytes, receiveBufferMaxBytes: 0 });
         if (tcb !== undefined) live.setReceiveBuffer(tcb, bytes);
         return;

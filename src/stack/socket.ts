@@ -272,7 +272,7 @@ export class StackSocket {
       if (isOpening(connection)) throw new RawTcpError("EALREADY", "sendto: still under way");
       throw new RawTcpError("EISCONN", "sendto: connected already");
     }
-    if (this.#mayCarryData(address, now)) return this.#openWith(data, flags, { address, port }, now);
+    if (data.length > 0 && this.#mayCarryData(address, now)) return this.#openWith(data, flags, { address, port }, now);
     this.#deferred = undefined;
     this.#open(address, port, now, NO_DATA);
     throw new RawTcpError("EINPROGRESS", "sendto: under way, asks for a cookie");
@@ -292,8 +292,9 @@ export class StackSocket {
       return;
     }
     const { connection } = this;
-    if (connection?.state === "SYN-SENT" && !this.#isBsd) {
-      connection.abort(now);
+    if ((this.#deferred !== undefined || connection?.state === "SYN-SENT") && !this.#isBsd) {
+      this.#deferred = undefined;
+      connection?.abort(now);
       this.#forget();
       this.#error = "ECONNRESET";
       return;
@@ -393,7 +394,7 @@ export class StackSocket {
     if (value instanceof Uint8Array) this.#setFastOpenKey(value);
     else if (typeof value === "object") this.#options.setLinger(value, connection);
     else if (typeof value === "string") this.#options.setCongestion(value, connection);
-    else this.#options.set(name as NumberOption, value, connection, now);
+    else this.#options.set(name as NumberOption, value, connection, now, this.#config().receiver === "linux");
     if (this.#listener !== undefined) {
       this.#listener.config = this.#config();
       this.#listener.fastOpenQueue = this.#options.fastOpenQueue;
@@ -466,10 +467,9 @@ export class StackSocket {
   /** Sends the SYN with data; returns how much was taken. */
   #openWith(data: Uint8Array, flags: number, to: SocketAddress, now: Micros): number {
     this.#deferred = undefined;
-    const taken = data.subarray(0, this.#config().sendBufferBytes);
-    const connection = this.#open(to.address, to.port, now, taken);
+    const connection = this.#open(to.address, to.port, now, data.subarray(0, this.#config().sendBufferBytes));
     if ((flags & MSG_MORE) !== 0) setCork(connection.tcb, true);
-    return taken.length;
+    return connection.tcb.sendQueue.length;
   }
 
   /** 16 bytes, or 32 with the last key. Throws `EINVAL`. */

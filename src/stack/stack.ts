@@ -80,7 +80,7 @@ export class Stack implements ListenerHost {
     this.#table = new ConnectionTable(config.random.u32());
     this.#ports = new PortRegistry(config.ports);
     this.#resets = new ResetQueue(config.closedPorts);
-    this.#cookies = new SynCookies(config.random);
+    this.#cookies = new SynCookies(config.random, config.connection?.receiver === "linux" ? "linux" : "own");
     this.fastOpenCookies = new FastOpenCookies(config.random);
     if (config.fastOpenKey !== undefined) this.fastOpenCookies.setKeys(config.fastOpenKey);
     this.#challenges = new ChallengeBudget(config.challengeAcksPerSecond ?? 1000, config.random);

@@ -36,6 +36,7 @@ export interface FourTuple {
 
 export class SynCookies {
   readonly #random: Random;
+  readonly #isLinux: boolean;
   /** Drawn with the first cookie: a stack that is never flooded needs none. */
   #mask: SipHash | undefined;
   #check: SipHash | undefined;
@@ -43,8 +44,13 @@ export class SynCookies {
   /** When the last cookie was made: without one in the last minutes no ACK can carry a good one. */
   #lastAt: Micros = -Infinity;
 
-  constructor(random: Random) {
+  constructor(random: Random, sizes: "linux" | "own" = "own") {
     this.#random = random;
+    this.#isLinux = sizes === "linux";
+  }
+
+  #sizes(family: 4 | 6): readonly number[] {
+    return this.#isLinux ? LINUX_MSS_TABLES[family] : MSS_TABLE;
   }
 
   /** The initial sequence number of the SYN-ACK for this SYN. */
@@ -53,7 +59,7 @@ export class SynCookies {
     const minute = minuteOf(now);
     // RFC 9293 MUST-15: the default without the option.
     const mss = seg.mss >= 0 ? seg.mss : tuple.local.family === 4 ? 536 : 1220;
-    const index = MSS_TABLE.findLastIndex((size, i) => size <= mss || i === 0);
+    const index = this.#sizes(tuple.local.family).findLastIndex((size, i) => size <= mss || i === 0);
     const plain = (minute << 24) | (index << 21) | this.#hashCheck(tuple, seg.seq, minute);
     return (this.#hashMask(tuple) + plain) >>> 0;
   }
@@ -73,7 +79,7 @@ export class SynCookies {
     const age = (minute - (plain >>> 24)) & 0xff;
     if (age >= MINUTES_VALID) return undefined;
     if ((plain & 0x1f_ffff) !== this.#hashCheck(tuple, (seg.seq - 1) >>> 0, minute - age)) return undefined;
-    const mss = MSS_TABLE[(plain >>> 21) & 7] ?? 536;
+    const mss = this.#sizes(tuple.local.family)[(plain >>> 21) & 7] ?? 536;
     if (!seg.hasTimestamps) return { mss, windowScale: -1, sackPermitted: false, ecn: false };
     const bits = (seg.tsEcr - tsOffset) & 0x3f;
     const scale = bits & 0xf;
@@ -178,3 +184,9 @@ const MINUTES_VALID = 2;
 
 /** Sizes that a cookie can name; more bits would be taken from the check. What common links, tunnels and jumbo frames have. */
 const MSS_TABLE: readonly number[] = [48, 536, 1220, 1360, 1440, 1460, 8940, 65_476];
+
+/** What a Linux host's cookies can name (msstab). */
+const LINUX_MSS_TABLES: Readonly<Record<4 | 6, readonly number[]>> = {
+  4: [536, 1300, 1440, 1460],
+  6: [1220, 1420, 1440, 8940],
+};

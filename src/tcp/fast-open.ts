@@ -11,6 +11,7 @@
  */
 import { seqAdd, seqDiff } from "../base/seq.js";
 import { OPTION_EXPERIMENT, OPTION_FAST_OPEN, OPTION_NOP, type Segment } from "../wire/segment.js";
+import { headerBytes } from "./emit.js";
 import type { Tcb } from "./tcb.js";
 
 /** For which role Fast Open may be used; Linux: net.ipv4.tcp_fastopen 0 to 3. */
@@ -43,6 +44,8 @@ export class FastOpen {
   synDataAcked = false;
   /** See FAST_OPEN_FAILURES. */
   clientFail = 0;
+  /** Client: a SYN with Fast Open got no answer. */
+  wasRepeated = false;
   /** Client: the SYN was answered, or given up; the stack has not learned from it yet. */
   learned = false;
   /** Client: the cookie that the SYN-ACK granted. */
@@ -80,16 +83,17 @@ export function putFastOpen(fastOpen: FastOpen, bytes: Uint8Array, at: number): 
 const FAST_OPEN_EXPERIMENT = 0xf989;
 
 /**
- * Payload for our SYN: what the server said to take the last time, or the default, and fits in one packet beside the options
- * (RFC 7413 §4.2.1, §4.1.3). `room` is what the link leaves to payload and options.
+ * Room for payload in our SYN: what the server said to take the last time, or the default, and fits in one packet beside the options
+ * (RFC 7413 §4.2.1, §4.1.3).
  */
-export function synPayload(tcb: Tcb, room: number): number {
+export function synSpace(tcb: Tcb): number {
   const { fastOpen, local } = tcb;
   if (!fastOpen.dataOnSyn) return 0;
+  const room = Math.min(tcb.config.mtuBytes, tcb.pathMtu.bytes) - headerBytes(tcb);
   // Note: Linux takes what the link allows where the server has told nothing.
   const unknown = tcb.linux !== undefined ? room : local.family === 4 ? 536 : 1220;
   const mss = fastOpen.mss > 0 ? fastOpen.mss : unknown;
-  return Math.max(0, Math.min(tcb.sendQueue.length, Math.min(mss, room) - SYN_OPTION_BYTES));
+  return Math.max(0, Math.min(mss, room) - SYN_OPTION_BYTES);
 }
 
 /** All that the options of a SYN can take: the MSS counts without them. Note: Linux does the same (MAX_TCP_OPTION_SPACE). */
@@ -99,11 +103,14 @@ const SYN_OPTION_BYTES = 40;
  * Our SYN got no answer: whatever stands in the way lets a plain SYN pass, perhaps (RFC 7413 §4.1.3.1). Its data stays in the
  * send queue; a late answer to the first SYN still counts.
  */
-export function synTimeout(fastOpen: FastOpen): void {
+export function synTimeout(tcb: Tcb): void {
+  const { fastOpen } = tcb;
   if (fastOpen.cookie === undefined && !fastOpen.dataOnSyn) return;
   fastOpen.cookie = undefined;
   fastOpen.dataOnSyn = false;
-  fastOpen.clientFail = FAST_OPEN_FAILURES.SYN_RETRANSMITTED;
+  // Note: Linux waits with the verdict until the answer says whether the data is lost.
+  if (tcb.config.sender !== "linux") fastOpen.clientFail = FAST_OPEN_FAILURES.SYN_RETRANSMITTED;
+  fastOpen.wasRepeated = true;
   fastOpen.learned = true;
 }
 
@@ -133,9 +140,12 @@ export function synAcknowledged(tcb: Tcb): void {
   const left = fastOpen.synBytes - taken;
   snd.nxt = snd.una;
   snd.max = snd.una;
-  fastOpen.synDataAcked = taken > 0;
+  // Note: to Linux it is all or nothing.
+  const isLinux = tcb.config.sender === "linux";
+  fastOpen.synDataAcked = isLinux ? left <= 0 : taken > 0;
   if (left <= 0) return;
-  if (taken === 0 && fastOpen.clientFail === 0) fastOpen.clientFail = FAST_OPEN_FAILURES.DATA_NOT_ACKED;
+  if (isLinux && fastOpen.wasRepeated) fastOpen.clientFail = FAST_OPEN_FAILURES.SYN_RETRANSMITTED;
+  else if ((isLinux || taken === 0) && fastOpen.clientFail === 0) fastOpen.clientFail = FAST_OPEN_FAILURES.DATA_NOT_ACKED;
   tcb.counters.retransmits++;
   tcb.counters.bytesRetransmitted += left;
 }

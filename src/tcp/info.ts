@@ -161,17 +161,23 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
   const { accurate } = tcb.ecn;
   const probing = tcb.timers.persist !== NEVER;
   const backoff = probing ? tcb.backoffs : doublings(tcb);
-  const cwnd = Math.max(1, Math.floor(congestionWindow(tcb) / snd.mss));
   const ssthresh = congestion.ssthresh === NEVER ? INFINITE_SSTHRESH : Math.floor(congestion.ssthresh / snd.mss);
   const isWaiting = awaitsThird(tcb);
   const synOut = !tcb.synAcked && !isWaiting && snd.max !== tcb.iss ? 1 : 0;
-  const unacked = sent.length + synOut;
+  const opens = tcb.state === "SYN-SENT" && config.sender === "linux";
+  const synData = opens && tcb.fastOpen.synBytes > 0 ? 1 : 0;
+  // To Linux a SYN is a segment as others: that it times out is a loss.
+  const isSynLost = opens && tcb.backoffs > 0;
+  const cwnd =
+    control?.window ??
+    (opens ? (isSynLost ? 1 : config.initialWindowSegments) : Math.max(1, Math.floor(congestionWindow(tcb) / snd.mss)));
+  const unacked = sent.length + synOut + synData;
   // A tail loss probe repeats what is not taken for lost.
   const probed = recovery.tlpActive && recovery.tlpRetransmitted ? 1 : 0;
   const advmss = announcedMss(tcb) - (tcb.ts.enabled ? 12 : 0);
   return {
     tcpi_state: TCP_STATE_NUMBERS[tcb.state],
-    tcpi_ca_state: caState(tcb),
+    tcpi_ca_state: isSynLost ? TCP_CA_STATES.Loss : caState(tcb),
     tcpi_retransmits: probing ? 0 : tcb.backoffs,
     tcpi_probes: probing ? tcb.backoffs : 0,
     tcpi_backoff: isWaiting ? 0 : backoff,
@@ -185,9 +191,10 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_rcv_mss: linux !== undefined ? linux.mss : tcb.largestIn > 0 ? tcb.largestIn : Math.min(advmss, 536),
     tcpi_unacked: unacked,
     tcpi_sacked: sack.enabled ? sent.sackedSegments : Math.min(recovery.dupAcks, unacked),
-    tcpi_lost:
-      sent.lostSegments + (control === undefined ? Math.max(0, sent.retransmittedSegments - probed) : sent.repeatedSegments),
-    tcpi_retrans: control === undefined ? sent.retransmittedSegments : retransOut(tcb),
+    tcpi_lost: isSynLost
+      ? unacked
+      : sent.lostSegments + (control === undefined ? Math.max(0, sent.retransmittedSegments - probed) : sent.repeatedSegments),
+    tcpi_retrans: isSynLost ? 1 : control === undefined ? sent.retransmittedSegments : retransOut(tcb),
     tcpi_fackets: 0,
     tcpi_last_data_sent: elapsedMs(tcb.lastDataSentAt, now),
     tcpi_last_ack_sent: 0,
@@ -230,7 +237,7 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_reord_seen: counters.reorderings,
     tcpi_rcv_ooopack: counters.outOfOrder,
     tcpi_snd_wnd: snd.wnd,
-    tcpi_rcv_wnd: tcb.receiveWindow,
+    tcpi_rcv_wnd: linux?.window ?? tcb.receiveWindow,
     tcpi_total_rto: counters.timeouts,
     tcpi_fastopen_client_fail: tcb.fastOpen.clientFail,
     tcpi_received_ce: accurate?.receivedCe ?? 0,

@@ -104,9 +104,13 @@ export class LinuxAcks {
 
   /** The user has read `count` bytes: an ACK that waited for that, or a window worth telling. */
   read(tcb: Tcb, count: number): void {
+    this.#receiver.read(tcb, count, tcb.lastReceiveAt);
+    this.#afterRead(tcb, count);
+  }
+
+  #afterRead(tcb: Tcb, count: number): void {
     const { rcv } = tcb;
     const receiver = this.#receiver;
-    receiver.read(tcb, tcb.lastReceiveAt);
     let isDue = false;
     if (this.isScheduled) {
       const isSmall = this.isPushedTwice || (this.isPushed && !this.isInteractive);
@@ -126,7 +130,7 @@ export class LinuxAcks {
     this.isInteractive = value === 0;
     if (value === 0 || !(tcb.state === "ESTABLISHED" || tcb.state === "CLOSE-WAIT") || !this.isScheduled) return;
     this.isPushed = true;
-    this.read(tcb, 1);
+    this.#afterRead(tcb, 1);
     if ((value & 1) === 0) this.isInteractive = true;
   }
 

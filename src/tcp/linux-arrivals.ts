@@ -11,6 +11,7 @@ import { duplicateCame } from "./accurate-ecn-option.js";
 import { challengeAck, outOfWindowAck } from "./challenge-ack.js";
 import { takeRepeatedSyn } from "./ecn.js";
 import { EVENT_READABLE } from "./event-bits.js";
+import { bufferBytes } from "./linux-memory.js";
 import { type LinuxReceiver, packetBytesOf } from "./linux-receiver.js";
 import { askForAck } from "./output.js";
 import { fail, setState, startTimeWait } from "./set-state.js";
@@ -35,7 +36,9 @@ export function linuxArrives(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: 
   }
   const end = seqAdd(seg.seq, seg.len);
   const edge = seqAdd(rcv.nxt, linux.offered(tcb));
-  const isBeyond = seqGt(end, edge) && (seqGt(seg.seq, edge) || !linux.memory.isEmpty);
+  // Some peers forget that FIN takes a number of its own.
+  const last = (seg.flags & FIN) !== 0 ? seqAdd(end, -1) : end;
+  const isBeyond = seqGt(last, edge) && (seqGt(seg.seq, edge) || !linux.memory.isEmpty);
   if (seqLt(end, linux.windowAt) || isBeyond) {
     if (isReset) return isResetBeforeFin(tcb, seg) ? undefined : dropped(tcb, "dropped: RST outside the window", now);
     if (isSyn) takeRepeatedSyn(tcb, seg, false);
@@ -84,11 +87,13 @@ export function linuxText(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: Mic
     start = rcv.nxt;
   } else return keepAhead(tcb, linux, seg);
   const packetBytes = packetBytesOf(tcb, seg);
-  if (!linux.canTake(tcb)) {
+  const isPredicted = linux.isPredicted(tcb, seg);
+  if (!isPredicted && !linux.canTake(tcb, seg)) {
     acks.isOutOfMemory = true;
     acks.isNow = true;
     acks.isScheduled = true;
     if (!linux.memory.isEmpty && seg.payloadLength > 0) return "dropped: no memory for it";
+    linux.memory.schedule(bufferBytes(packetBytes));
   }
   const length = seqDiff(end, start) - (fin ? 1 : 0);
   if (length > 0) write(tcb, seg, start, length);
@@ -106,6 +111,7 @@ export function linuxText(tcb: Tcb, linux: LinuxReceiver, seg: Segment, now: Mic
   }
   takeAhead(tcb, linux, before);
   if (seqGt(rcv.nxt, rcv.adv)) rcv.adv = rcv.nxt;
+  if (!isPredicted) linux.predict(tcb);
   tcb.events |= EVENT_READABLE;
   return "";
 }
@@ -157,7 +163,9 @@ function keepAhead(tcb: Tcb, linux: LinuxReceiver, seg: Segment): string {
   const { outOfOrder, rcv, sack } = tcb;
   const { acks } = linux;
   const end = seqAdd(seg.seq, seg.len);
-  if (!linux.canTake(tcb) || outOfOrder.size >= MOST_RANGES) return "dropped: no memory for it";
+  if (!linux.canTake(tcb, seg) || outOfOrder.size >= MOST_RANGES) return "dropped: no memory for it";
+  linux.measureAhead(tcb, seg);
+  linux.isPredicting = false;
   acks.isScheduled = true;
   if ((seg.flags & FIN) !== 0) {
     rcv.finSeen = true;
@@ -165,12 +173,13 @@ function keepAhead(tcb: Tcb, linux: LinuxReceiver, seg: Segment): string {
   }
   if (seg.payloadLength > 0) write(tcb, seg, seg.seq, seg.payloadLength);
   if (sack.enabled) sack.overlap(outOfOrder, seg.seq, end);
+  if (sack.enabled) linux.grow(tcb, seg);
   linux.memory.keepAhead(seg.seq, end, packetBytesOf(tcb, seg));
   const index = outOfOrder.add(seg.seq, end);
   sack.touched(outOfOrder.start(index));
   tcb.counters.outOfOrder++;
-  if (sack.enabled) linux.grow(tcb, seg);
-  linux.growBuffer(tcb, linux.readBytes);
+  // Not before the user has the connection, nor after it has closed it.
+  if ((!tcb.passive || tcb.fastOpen.handedOver) && !tcb.readerGone) linux.growBuffer(tcb, linux.readBytes);
   return "out of order: kept until the hole is filled";
 }
 

@@ -28,6 +28,8 @@ interface Held {
 export class ReceiveMemory {
   /** What all that is held takes up (sk_rmem_alloc). */
   used = 0;
+  /** What the socket was given in pages and has not used (sk_forward_alloc). */
+  reserve = 0;
   readonly #queue: Held[] = [];
   readonly #ahead: Held[] = [];
 
@@ -48,14 +50,14 @@ export class ReceiveMemory {
     let before = this.#ahead.at(-1);
     while (before !== undefined && seqLt(start, before.start)) before = this.#ahead[--at - 1];
     if (before !== undefined && seqLe(end, before.end)) return;
-    if (before?.end === start && this.#join(before, one)) return;
+    if (before?.end === start && join(before, one)) return;
     // What the new one covers goes.
     for (let one = this.#ahead[at]; one !== undefined && seqLe(one.end, end); one = this.#ahead[at]) {
-      this.used -= one.bytes;
+      this.#free(one.bytes);
       this.#ahead.splice(at, 1);
     }
     this.#ahead.splice(at, 0, one);
-    this.used += one.bytes;
+    this.#charge(one.bytes);
   }
 
   /** RCV.NXT has reached `next`: what was ahead is in order now. */
@@ -64,11 +66,63 @@ export class ReceiveMemory {
       const [first] = this.#ahead;
       if (first === undefined || seqLt(next, first.end)) return;
       this.#ahead.shift();
-      this.used -= first.bytes;
       const last = this.#queue.at(-1);
-      // Wholly old by now.
-      if (last !== undefined && seqLe(first.end, last.end)) continue;
-      this.#append(first);
+      // Wholly old by now, or copied in behind the last.
+      if (last !== undefined && (seqLe(first.end, last.end) || join(last, first))) this.#free(first.bytes);
+      else this.#queue.push(first);
+    }
+  }
+
+  /** Bytes that the user takes at once from `start` on: what is left of the first segment. */
+  firstBytes(start: number): number {
+    const [first] = this.#queue;
+    return first === undefined ? 0 : Math.max(0, seqDiff(first.end, start));
+  }
+
+  /**
+   * Drops what is ahead, last first, until there is room by `isEnough`, but nothing before `seq` (tcp_prune_ofo_queue). `goal`: how much
+   * is dropped before one looks again. Returns where what is left ends; undefined if nothing was dropped.
+   */
+  prune(seq: number, goal: number, isEnough: () => boolean): number | undefined {
+    let isPruned = false;
+    let left = goal;
+    for (;;) {
+      const last = this.#ahead.at(-1);
+      if (last === undefined || seqLt(last.start, seq)) break;
+      this.#ahead.pop();
+      this.#free(last.bytes);
+      isPruned = true;
+      left -= last.bytes;
+      if (left > 0 && this.#ahead.length > 0) continue;
+      if (isEnough()) break;
+      left = goal;
+    }
+    return isPruned ? (this.#ahead.at(-1)?.end ?? seq) : undefined;
+  }
+
+  /** The same for what is ahead of each hole, unless it is little (tcp_collapse_ofo_queue). */
+  collapseAhead(worth: (bytes: number) => number, most: number): void {
+    const queue = this.#ahead;
+    let little = 0;
+    for (let from = 0; from < queue.length; ) {
+      let to = from + 1;
+      let bytes = queue[from]?.bytes ?? 0;
+      const head = queue[from];
+      let end = head?.end ?? 0;
+      for (; to < queue.length && seqLe(queue[to]?.start ?? 0, end); to++) {
+        bytes += queue[to]?.bytes ?? 0;
+        if (seqLt(end, queue[to]?.end ?? end)) end = queue[to]?.end ?? end;
+      }
+      if (head === undefined) return;
+      if (to - from > 1 || seqDiff(end, head.start) >= PAGE - SHARED_INFO) {
+        const copies = this.#collapsed(queue.splice(from, to - from), head.start, worth);
+        queue.splice(from, 0, ...copies);
+        from += copies.length;
+        continue;
+      }
+      little += bytes;
+      if (little > most) return;
+      from = to;
     }
   }
 
@@ -77,45 +131,73 @@ export class ReceiveMemory {
    * (tcp_collapse). `start`: the next byte that the user reads; `worth`: the payload that memory should hold.
    */
   collapse(start: number, worth: (bytes: number) => number): void {
-    const first = this.#queue.findIndex((one) => seqLt(one.start, start) || worth(one.bytes) > seqDiff(one.end, one.start));
-    const { start: from = start } = this.#queue[first] ?? {};
-    const { end = from } = this.#queue.at(-1) ?? {};
-    if (first < 0) return;
-    for (const { bytes } of this.#queue.splice(first)) this.used -= bytes;
+    this.#queue.push(...this.#collapsed(this.#queue.splice(0), start, worth));
+  }
+
+  #collapsed(queue: Held[], start: number, worth: (bytes: number) => number): Held[] {
+    const first = queue.findIndex(
+      (one, i) =>
+        seqLt(one.start, start) || worth(one.bytes) > seqDiff(one.end, one.start) || (queue[i + 1]?.start ?? one.end) !== one.end,
+    );
+    if (first < 0) return queue;
+    const bloated = queue.splice(first);
+    const from = bloated[0]?.start ?? start;
+    let end = from;
+    for (const one of bloated) {
+      this.#free(one.bytes);
+      if (seqLt(end, one.end)) end = one.end;
+    }
     let at = seqLt(from, start) ? start : from;
     while (seqLt(at, end)) {
       const length = Math.min(seqDiff(end, at), PAGE - SHARED_INFO);
       const area = areaOf(length - HEADROOM);
       const next = seqAdd(at, length);
-      this.#queue.push({ start: at, end: next, bytes: area + BUFFER_HEAD, tailroom: area - SHARED_INFO - length });
-      this.used += area + BUFFER_HEAD;
+      queue.push({ start: at, end: next, bytes: area + BUFFER_HEAD, tailroom: area - SHARED_INFO - length });
+      this.#charge(area + BUFFER_HEAD);
       at = next;
     }
+    return queue;
   }
 
   /** The user has read up to `seq`. */
   read(seq: number): void {
     for (let [first] = this.#queue; first !== undefined && seqLe(first.end, seq); [first] = this.#queue) {
-      this.used -= first.bytes;
+      this.#free(first.bytes);
       this.#queue.shift();
     }
   }
 
-  #append(one: Held): void {
-    const last = this.#queue.at(-1);
-    if (last !== undefined && this.#join(last, one)) return;
-    this.#queue.push(one);
-    this.used += one.bytes;
+  /** Memory for a segment, in pages (sk_rmem_schedule). */
+  schedule(bytes: number): void {
+    if (bytes > this.reserve) this.reserve += Math.ceil((bytes - this.reserve) / PAGE) * PAGE;
   }
 
-  /** Copies a small segment in behind another. */
-  #join(before: Held, one: Held): boolean {
-    const length = seqDiff(one.end, one.start);
-    if (before.end !== one.start || length > before.tailroom) return false;
-    before.tailroom -= length;
-    before.end = one.end;
-    return true;
+  #append(one: Held): void {
+    const last = this.#queue.at(-1);
+    if (last !== undefined && join(last, one)) return;
+    this.#queue.push(one);
+    this.#charge(one.bytes);
   }
+
+  #charge(bytes: number): void {
+    this.used += bytes;
+    this.reserve -= bytes;
+  }
+
+  /** Whole pages go back. */
+  #free(bytes: number): void {
+    this.used -= bytes;
+    this.reserve = (this.reserve + bytes) % PAGE;
+  }
+}
+
+/** Copies a small segment in behind another. */
+function join(before: Held, one: Held): boolean {
+  const length = seqDiff(one.end, one.start);
+  if (before.end !== one.start || length > before.tailroom) return false;
+  before.tailroom -= length;
+  before.end = one.end;
+  return true;
 }
 
 /** What a packet takes up (`truesize`). */
@@ -127,8 +209,9 @@ function areaOf(packetBytes: number): number {
   const wanted = ((packetBytes + HEADROOM + 63) & ~63) + SHARED_INFO;
   if (wanted <= SMALL) return SMALL;
   let area = 1024;
-  while (area < wanted) area *= 2;
-  return area;
+  while (area < wanted && area < 2 * PAGE) area *= 2;
+  // Beyond two pages it is whole pages.
+  return area < wanted ? Math.ceil(wanted / PAGE) * PAGE : area;
 }
 
 function held(start: number, end: number, packetBytes: number): Held {

@@ -6,10 +6,10 @@
  *     buffer ──ratio──► full space ──► window clamp
  *                       free space ──► at most `threshold` of it is advertised
  */
-import { seqAdd, seqDiff, seqLt } from "../base/seq.js";
+import { seqAdd, seqDiff, seqLe, seqLt } from "../base/seq.js";
 import { MILLISECOND, type Micros } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
-import { FIN, PSH, SYN, URG } from "../wire/tcp-flags.js";
+import { ACK, FIN, PSH, RST, SYN, URG } from "../wire/tcp-flags.js";
 import { announcedMss, headerBytes, timestampNow } from "./emit.js";
 import { LinuxAcks } from "./linux-acks.js";
 import { bufferBytes, ReceiveMemory } from "./linux-memory.js";
@@ -47,6 +47,9 @@ export class LinuxReceiver {
   /** What the peer's full segments seem to carry (rcv_mss). */
   mss = MSS_MIN;
   #lastSize = 0;
+  /** The next segment in order takes the short way, if it tells this window (pred_flags). */
+  isPredicting = false;
+  predictedWindow = 0;
   /** The receiver's round-trip time, eightfold (rcv_rtt_est). */
   rttUs8 = 0;
   #rttAt: Micros = -1;
@@ -78,6 +81,16 @@ export class LinuxReceiver {
     this.clamp = Math.min(this.clamp, LARGEST_FIELD * 2 ** this.shift);
   }
 
+  /** A cookie has brought the SYN back: the window is whole segments of the peer's MSS, as far as that is remembered (cookie_v4_check). */
+  recall(tcb: Tcb): void {
+    const mss = tcb.pathMtu.peerMss;
+    const space = Math.min(this.#inPayload(this.buffer), this.clamp);
+    this.window = space > mss ? space - (space % mss) : space;
+    this.firstWindow = this.window;
+    this.threshold = this.window;
+    tcb.rcv.adv = seqAdd(tcb.rcv.nxt, this.window);
+  }
+
   /** The handshake is done (tcp_init_buffer_space). */
   established(tcb: Tcb, now: Micros): void {
     if (!tcb.scaling) this.clamp = Math.min(this.clamp, LARGEST_FIELD);
@@ -87,6 +100,8 @@ export class LinuxReceiver {
     // One segment is kept back for the user.
     if (this.clamp > 2 * mss && this.clamp + mss > most) this.clamp = Math.max(2 * mss, most - mss);
     this.threshold = Math.min(this.threshold, this.clamp);
+    this.isPredicting = true;
+    this.predictedWindow = tcb.snd.wnd >>> tcb.snd.windShift;
     this.readBytes = Math.min(this.threshold, this.window, INITIAL_WINDOW * mss);
     this.#readAt = now;
     this.#readBefore = readTotal(tcb);
@@ -96,10 +111,9 @@ export class LinuxReceiver {
   }
 
   /** SO_RCVBUF. */
-  fix(tcb: Tcb, bytes: number): void {
+  fix(bytes: number): void {
     this.buffer = linuxBuffer(bytes);
     this.isFixed = true;
-    if (tcb.state !== "CLOSED") this.#setClamp(this.#inPayload(this.buffer));
   }
 
   /** TCP_WINDOW_CLAMP while connected. */
@@ -123,6 +137,7 @@ export class LinuxReceiver {
       const mayShrink = tcb.config.shrinksWindow && shift > 0;
       this.window = wanted < offered && !mayShrink ? roundUp(offered, 2 ** shift) : wanted;
     }
+    if (this.window === 0) this.isPredicting = false;
     this.windowAt = tcb.rcv.nxt;
     tcb.rcv.adv = seqAdd(tcb.rcv.nxt, this.window);
     return Math.floor(Math.min(this.window, LARGEST_FIELD * 2 ** shift) / 2 ** shift);
@@ -156,16 +171,56 @@ export class LinuxReceiver {
     return mss === full && free > window + (full >>> 1) ? free : window;
   }
 
-  /** Whether there is memory for a segment, if need be after small ones were copied together (tcp_try_rmem_schedule, tcp_prune_queue). */
-  canTake(tcb: Tcb): boolean {
+  /**
+   * Whether there is memory for a segment, if need be after small ones were copied together, or what is ahead of it was dropped
+   * (tcp_try_rmem_schedule, tcp_prune_queue).
+   */
+  canTake(tcb: Tcb, seg: Segment): boolean {
     const { memory } = this;
-    if (memory.used <= this.buffer) return true;
+    const truesize = bufferBytes(packetBytesOf(tcb, seg));
+    const hasRoom = (): boolean => memory.used <= this.buffer;
+    const takes = hasRoom() || this.#makeRoom(tcb, seg, hasRoom);
+    if (takes) memory.schedule(truesize);
+    return takes;
+  }
+
+  #makeRoom(tcb: Tcb, seg: Segment, hasRoom: () => boolean): boolean {
+    const { memory } = this;
+    if (memory.used === 0) return false;
     this.acks.quick = 0;
     if (!this.isFixed) this.buffer = Math.max(this.buffer, Math.min(memory.used, tcb.config.receiveBufferMaxBytes));
     if (memory.used > this.buffer) this.threshold = Math.min(this.clamp, 2 * segmentMss(tcb));
-    if (memory.used <= this.buffer) return true;
-    memory.collapse(seqAdd(tcb.rcv.nxt, -tcb.receiveQueue.length), (cost) => this.#inPayload(cost));
-    return memory.used <= this.buffer;
+    if (hasRoom()) return true;
+    const worth = (cost: number): number => this.#inPayload(cost);
+    memory.collapseAhead(worth, this.buffer >>> 3);
+    memory.collapse(seqAdd(tcb.rcv.nxt, -tcb.receiveQueue.length), worth);
+    if (hasRoom()) return true;
+    const end = memory.prune(seg.seq, this.buffer >>> 3, hasRoom);
+    if (end !== undefined) forgetAhead(tcb, end);
+    if (hasRoom()) return true;
+    this.isPredicting = false;
+    return false;
+  }
+
+  /** Whether a segment takes the short way, which asks for no memory (tcp_rcv_established). */
+  isPredicted(tcb: Tcb, seg: Segment): boolean {
+    const { memory } = this;
+    const isPlain = (seg.flags & (SYN | FIN | URG | RST | ACK)) === ACK && seg.headerLength === (tcb.ts.enabled ? 32 : 20);
+    if (!this.isPredicting || !isPlain || tcb.state !== "ESTABLISHED" || seg.seq !== tcb.rcv.nxt) return false;
+    if (seg.wnd !== this.predictedWindow || seg.payloadLength > this.offered(tcb)) return false;
+    return bufferBytes(packetBytesOf(tcb, seg)) <= memory.reserve;
+  }
+
+  /** After a segment in order: whether the next may take the short way (tcp_fast_path_check). */
+  predict(tcb: Tcb): void {
+    if (tcb.outOfOrder.size > 0 || this.window === 0 || this.memory.used >= this.buffer || tcb.urgentIn) return;
+    this.isPredicting = true;
+    this.predictedWindow = tcb.snd.wnd >>> tcb.snd.windShift;
+  }
+
+  /** The size of a segment after a hole counts too. */
+  measureAhead(tcb: Tcb, seg: Segment): void {
+    this.#measureSize(tcb, seg);
   }
 
   /** Payload has come in order: what it tells of the peer's segments (tcp_event_data_recv). */
@@ -203,13 +258,17 @@ export class LinuxReceiver {
     if (elapsed >= 0 && elapsed < 2_000_000) this.#updateRtt(tcb, Math.max(elapsed, 1) * MILLISECOND, false);
   }
 
-  /** The user has read (tcp_rcv_space_adjust). */
-  read(tcb: Tcb, now: Micros): void {
-    this.memory.read(seqAdd(tcb.rcv.nxt, -tcb.receiveQueue.length));
-    if (this.rttUs8 === 0 || now - this.#readAt < this.rttUs8 >>> 3) return;
-    const read = readTotal(tcb) - this.#readBefore - tcb.receiveQueue.length;
+  /** The user has read `count` bytes; only the first segment of them counts, for the rest no time has passed (tcp_rcv_space_adjust). */
+  read(tcb: Tcb, count: number, now: Micros): void {
+    const waits = tcb.receiveQueue.length;
+    const start = seqAdd(tcb.rcv.nxt, -waits - count);
+    const first = Math.min(count, this.memory.firstBytes(start));
+    this.memory.read(seqAdd(tcb.rcv.nxt, -waits));
+    if (count === 0 || this.rttUs8 === 0 || now - this.#readAt < this.rttUs8 >>> 3) return;
+    const total = readTotal(tcb) - count + first;
+    const read = total - this.#readBefore - (waits + count - first);
     if (read > this.readBytes) this.growBuffer(tcb, read);
-    this.#readBefore = readTotal(tcb);
+    this.#readBefore = total;
     this.#readAt = now;
   }
 
@@ -290,6 +349,13 @@ export class LinuxReceiver {
     if (old === 0 || sample * 8 < old) this.rttUs8 = sample * 8;
     else if (!byWindow && tcb.receiveQueue.length === 0) this.rttUs8 = old - (old >>> 3) + sample;
   }
+}
+
+/** What was ahead of `end` is gone, and all that SACK told (tcp_sack_reset). */
+function forgetAhead({ outOfOrder, rcv, sack }: Tcb, end: number): void {
+  outOfOrder.trimAfter(end);
+  sack.forget();
+  if (rcv.finSeen && seqLe(end, rcv.fin)) rcv.finSeen = false;
 }
 
 /** The memory of SO_RCVBUF: Linux doubles what the user asks for, who means payload. */

@@ -9,8 +9,8 @@ import { noteBeacon, plannedBytes, planOptions } from "./accurate-ecn-option.js"
 import { corkSent, holdsBack } from "./cork.js";
 import { noteAnswer } from "./delayed-ack.js";
 import { synAckEcnFlags, synEcnFlags } from "./ecn.js";
-import { emitSegment, headerBytes, setUrgentPointer } from "./emit.js";
-import { synPayload } from "./fast-open.js";
+import { emitSegment, setUrgentPointer } from "./emit.js";
+import { synSpace } from "./fast-open.js";
 import { restartAfterIdle } from "./initial-window.js";
 import { batched, batchedLength, batchSent, cutAnew, joinsSmall, noteWindowUse, pushes, repeatsBatch } from "./linux-batch.js";
 import type { LinuxControl } from "./linux-control.js";
@@ -102,7 +102,7 @@ function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const answer = tcb.state !== "SYN-SENT";
   const field = tcb.linux === undefined ? advertise(tcb, 0) : Math.min(tcb.linux.firstWindow, 0xffff);
   tcb.pending.synAck = false;
-  const data = answer || repeated ? 0 : synPayload(tcb, Math.min(tcb.config.mtuBytes, tcb.pathMtu.bytes) - headerBytes(tcb));
+  const data = answer || repeated ? 0 : Math.min(tcb.sendQueue.length, synSpace(tcb));
   if (data > 0) tcb.fastOpen.synBytes = data;
   const end = seqAdd(tcb.iss, 1 + data);
   // What a Fast Open server has sent beyond its SYN-ACK stays sent.

@@ -156,7 +156,7 @@ function linuxTooBig(tcb: Tcb, told: number, now: Micros): string {
 /** A SYN with data is what was too big: again, without. */
 function repeatSynAlone(tcb: Tcb): void {
   if (tcb.fastOpen.synBytes === 0) return;
-  synTimeout(tcb.fastOpen);
+  synTimeout(tcb);
   tcb.synRepeated = true;
   tcb.snd.nxt = tcb.iss;
 }

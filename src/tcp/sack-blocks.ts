@@ -45,6 +45,12 @@ export class SackBlocks {
     }
   }
 
+  /** What was told is not there any more. */
+  forget(): void {
+    this.#recent.length = 0;
+    this.dsackDue = false;
+  }
+
   /** Blocks that are to be told, as many as fit beside timestamps. */
   blocksDue(tcb: Tcb): number {
     if (!this.enabled || (tcb.outOfOrder.size === 0 && !this.dsackDue)) return 0;

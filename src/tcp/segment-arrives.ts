@@ -104,7 +104,8 @@ function synSent(tcb: Tcb, seg: Segment, now: Micros): string {
   const { trying } = tcb.fastOpen;
   takeSynAck(tcb, seg);
   if (!hasAck) {
-    // Simultaneous open: our SYN goes out again, with the ACK (MUST-10).
+    // Simultaneous open: our SYN goes out again, with the ACK (MUST-10). Note: Linux repeats no cookie.
+    if (tcb.linux !== undefined) tcb.fastOpen.cookie = undefined;
     snd.nxt = tcb.iss;
     setState(tcb, "SYN-RECEIVED", "rcv SYN: simultaneous open", now);
     return "SYN: simultaneous open";

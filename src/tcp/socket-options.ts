@@ -118,7 +118,7 @@ export function setReceiveBuffer(tcb: Tcb, bytes: number): void {
   checkInteger("receive buffer", bytes, 1, LARGEST_BUFFER);
   change(tcb, { receiveBufferBytes: bytes, receiveBufferMaxBytes: 0 });
   tcb.receiveBufferBytes = bytes;
-  tcb.linux?.fix(tcb, bytes);
+  tcb.linux?.fix(bytes);
   if (tcb.linux === undefined && mayStillReceive(tcb) && windowUpdateDue(tcb))
     askForAck(tcb, "window update: the buffer has grown");
 }

@@ -78,7 +78,7 @@ function retransmissionTimeout(tcb: Tcb, now: Micros): void {
       startRetransmission(tcb, now);
       return;
     }
-    if (tcb.state === "SYN-SENT") synTimeout(tcb.fastOpen);
+    if (tcb.state === "SYN-SENT") synTimeout(tcb);
     tcb.synRepeated = true;
     snd.nxt = tcb.iss;
     return;

@@ -8,6 +8,7 @@ import { type Micros, NEVER } from "../base/time.js";
 import { startFinWait2 } from "./ack-arrives.js";
 import { timeoutsWithin } from "./defer-accept.js";
 import { EVENT_READABLE } from "./event-bits.js";
+import { synSpace } from "./fast-open.js";
 import { initialWindow } from "./initial-window.js";
 import { closedHard, startLinger } from "./linger.js";
 import { useCongestion } from "./linux-choice.js";
@@ -30,7 +31,11 @@ export function openActive(tcb: Tcb, iss: number, now: Micros, data?: Uint8Array
   begin(tcb, iss);
   tcb.linux?.begin(tcb);
   tcb.passive = false;
-  if (data !== undefined) tcb.sendQueue.append(data, 0, data.length);
+  if (data !== undefined) {
+    // Note: Linux takes what goes with the SYN and no more; its user has to ask again.
+    const isLimited = tcb.config.sender === "linux" && tcb.fastOpen.dataOnSyn;
+    tcb.sendQueue.append(data, 0, isLimited ? Math.min(data.length, synSpace(tcb)) : data.length);
+  }
   setState(tcb, "SYN-SENT", "active OPEN", now);
 }
 
