@@ -90,4 +90,53 @@ describe("LinuxControl", () => {
     lx.onIdle(60_000_000, 300_000, 10_000);
     expect(lx.window).toBe(10);
   });
+
+  it("HyStart: slow start ends when one train of ACKs lasts for half a round trip", () => {
+    const lx = limited("cubic", 20);
+    let now = 100 * MILLISECOND;
+    lx.measured(40_000, 1, 20, NEVER, now);
+    for (let i = 0; i < 11; i++) {
+      now += 2 * MILLISECOND;
+      lx.measured(40_000, 2, 20, NEVER, now);
+    }
+    // The train begins with the round, which this ACK has not ended: 20 ms are half of 40.
+    expect([lx.threshold, lx.window]).toEqual([20, 20]);
+  });
+
+  it("HyStart: the train may be longer by what one batch takes to leave", () => {
+    const train = (pacing: number): number => {
+      const lx = limited("cubic", 20);
+      let now = 100 * MILLISECOND;
+      lx.measured(4_000, 1, 20, pacing, now);
+      for (let i = 0; i < 20; i++) {
+        if (lx.threshold !== NEVER) return i;
+        now += 200;
+        lx.measured(4_000, 2, 20, pacing, now);
+      }
+      return NEVER;
+    };
+    expect(train(NEVER)).toBe(11);
+    // A batch of 64 KiB four times over takes more than the millisecond that is the most.
+    expect(train(10_000_000)).toBe(13);
+  });
+
+  it("cubic: the window has grown within a millisecond: the curve is not followed anew, Reno's pace is", () => {
+    const lx = limited("cubic", 10, 5);
+    lx.avoid(1, 50 * MILLISECOND);
+    const before = lx.window;
+    for (let i = 0; i < 60; i++) lx.avoid(1, 50 * MILLISECOND);
+    expect(lx.window).toBeGreaterThan(before);
+    const other = limited("reno", 10, 5);
+    for (let i = 0; i < 61; i++) other.avoid(1, 50 * MILLISECOND);
+    expect(lx.window).toBeLessThanOrEqual(other.window + 3);
+  });
+
+  it("while the window is being reduced the threshold is what it was set to; else not below three quarters of the window", () => {
+    const lx = limited("reno", 20, 5);
+    expect(lx.presentThreshold).toBe(15);
+    lx.setState("cwr", 0, 0);
+    expect(lx.presentThreshold).toBe(5);
+    lx.setState("disorder", 0, 0);
+    expect(lx.presentThreshold).toBe(15);
+  });
 });

@@ -396,3 +396,115 @@ describe.each(WORLDS)("after a time-out, $name", (world) => {
     expect([h.tcb.sent.length, h.tcb.sent.lostBytes, h.tcb.sent.inFlightBytes]).toEqual([0, 0, 0]);
   });
 });
+
+describe.each(WORLDS)("corners of recovery, $name", (world) => {
+  test("RACK's timer finds more lost in recovery: it goes too, and the window is reduced no further", () => {
+    const h = flight(world, 10);
+    h.now += RTT;
+    // Reordering: from now on holes are given time.
+    ack(h, 1, [2_001, 3_001]);
+    ack(h, 1, [1_001, 3_001]);
+    ack(h, 1, [1_001, 4_001]);
+    h.advance(RTT);
+    expect(h.tcb.recovery.active).toBe(true);
+    const { ssthresh } = h.tcb.congestion;
+    ack(h, 1, [1_001, 4_001], [5_001, 10_001]);
+    const before = h.tcb.counters.retransmits;
+    const again = h.advance(RTT);
+    expect(again.map(({ seq }) => seq)).toContain(4_001);
+    expect([h.tcb.counters.retransmits > before, h.tcb.congestion.ssthresh]).toEqual([true, ssthresh]);
+    expect(h.tcb.counters.fastRetransmits).toBe(1);
+  });
+
+  test("RACK's timer after a time-out: what it finds is no new recovery", () => {
+    const h = flight(world, 10);
+    h.now += RTT;
+    ack(h, 1_001);
+    while (!h.tcb.recovery.loss) h.nextTimer();
+    h.tcb.rack.reorderingSeen = true;
+    h.now += RTT;
+    ack(h, 2_001);
+    h.now += RTT;
+    ack(h, 2_001, [3_001, 4_001]);
+    expect(h.tcb.timers.rack).toBeLessThan(Number.POSITIVE_INFINITY);
+    h.now = h.tcb.timers.rack;
+    h.conn.handleTimeout(h.now);
+    expect(h.tcb.sent.find((world.iss + 2_001) >>> 0)?.lost).toBe(true);
+    expect([h.tcb.recovery.loss, h.tcb.recovery.active, h.tcb.counters.fastRetransmits]).toEqual([true, false, 0]);
+  });
+
+  test("a probe that is due and was not sent yet, when an ACK begins recovery: it is not sent (RFC 8985 §7.3)", () => {
+    const h = flight(world, 10);
+    h.now = h.tcb.timers.tlp;
+    h.conn.handleTimeout(h.now);
+    h.give({ flags: ".", ack: 1, wnd: 60_000, ...sacks(h, [[1_001, 5_001]]) });
+    expect(h.tcb.recovery.active).toBe(true);
+    expect(h.poll().map(({ seq, note }) => [seq, note])).toEqual([[1, "fast retransmission: later data has arrived"]]);
+    expect(h.tcb.counters.tailLossProbes).toBe(0);
+  });
+
+  test("more than 64 repetitions that lie apart: that many losses are no mistake, whatever D-SACKs say", () => {
+    const h = flight(world, 0);
+    h.tcb.congestion = newReno(1_000, 400_000);
+    h.tcb.snd.wnd = 400_000;
+    expect(h.send(140_000)).toHaveLength(140);
+    h.now += RTT;
+    const arrived = (i: number): Range => [2_000 * i + 1_001, 2_000 * i + 2_001];
+    for (let i = 0; i < 70; i++) ack(h, 1, arrived(i));
+    while (!h.tcb.recovery.loss) h.nextTimer();
+    for (let i = 1; i < 70; i++) {
+      h.now += 1_000;
+      ack(h, 2_000 * i + 1);
+    }
+    expect(h.tcb.recovery.repeated.size).toBeGreaterThan(64);
+    for (let i = 0; i < 70; i++) ack(h, 140_001, [2_000 * i + 1, 2_000 * i + 1_001]);
+    expect(h.tcb.counters.undos).toBe(0);
+  });
+
+  test("fast recovery without SACK, an ACK that is no duplicate and carries a SACK that was not agreed on: nothing grows", () => {
+    const h = new Harness(world, { congestion: newReno, sack: false, ...PROBING_OFF });
+    h.connect({ wnd: 60_000 });
+    h.send(10_000);
+    for (let i = 0; i < 3; i++) h.rcv({ flags: ".", ack: 1, wnd: 60_000 });
+    expect(h.tcb.recovery.active).toBe(true);
+    const { cwnd } = h.tcb.congestion;
+    // The window has changed: no duplicate (RFC 5681 §2).
+    h.rcv({ flags: ".", ack: 1, wnd: 61_000, ...sacks(h, [[2_001, 3_001]]) });
+    expect([h.tcb.congestion.cwnd, h.tcb.sent.sackedSegments]).toEqual([cwnd, 0]);
+    h.rcv({ flags: ".", ack: 1, wnd: 61_000 });
+    expect(h.tcb.congestion.cwnd).toBe(cwnd + 1_000);
+  });
+});
+
+describe.each(WORLDS)("bytes are counted (RFC 3465, net.inet.tcp.abc_l_var 2), $name", (world) => {
+  function counting(segments: number): Harness {
+    const h = flight(world, segments);
+    h.tcb.config = { ...h.tcb.config, slowStartSegments: 2 };
+    h.now += RTT;
+    return h;
+  }
+
+  test("slow start: an ACK of four segments counts for two", () => {
+    const h = counting(10);
+    const { cwnd } = h.tcb.congestion;
+    ack(h, 4_001);
+    expect(h.tcb.congestion.cwnd).toBe(cwnd + 2_000);
+  });
+
+  test("what is SACKed alone counts for nothing", () => {
+    const h = counting(10);
+    const { cwnd } = h.tcb.congestion;
+    ack(h, 1, [1_001, 2_001]);
+    expect(h.tcb.congestion.cwnd).toBe(cwnd);
+  });
+
+  test("congestion avoidance: all of it counts", () => {
+    const h = counting(10);
+    h.tcb.congestion = newReno(1_000, 10_000, 5_000);
+    h.tcb.recovery.limitedUntil = h.tcb.snd.max;
+    ack(h, 10_001);
+    expect(h.tcb.congestion.cwnd).toBe(11_000);
+  });
+});
+
+const PROBING_OFF = { mtuProbing: 0 } as const;

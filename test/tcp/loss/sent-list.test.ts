@@ -237,3 +237,32 @@ describe("the cost with ten thousand segments in flight", () => {
     expect(sent.looks / COUNT).toBeLessThan(40);
   });
 });
+
+describe("find and joinNext", () => {
+  const list = (): SentList => {
+    const made = new SentList();
+    for (let i = 0; i < 4; i++) made.push(seqAdd(0xffff_f000, i * 1_000), seqAdd(0xffff_f000, (i + 1) * 1_000), i);
+    return made;
+  };
+
+  test("a segment is found by its first number alone", () => {
+    const made = list();
+    expect(made.find(seqAdd(0xffff_f000, 1_000))).toBe(made.at(1));
+    expect(made.find(seqAdd(0xffff_f000, 1_001))).toBeUndefined();
+    expect(made.find(seqAdd(0xffff_f000, 4_000))).toBeUndefined();
+  });
+
+  test.each([true, false])("the next one is taken in, what is in flight and what is lost stay right (lost: %s)", (isLost) => {
+    const made = list();
+    const first = made.at(1);
+    if (first === undefined) throw new Error("no segment");
+    if (isLost) made.markLost(first);
+    made.joinNext(first);
+    expect([made.length, first.length, seqDiff(made.at(2)?.seq ?? 0, first.end)]).toEqual([3, 2_000, 0]);
+    expect([made.inFlightBytes, made.lostBytes]).toEqual(isLost ? [2_000, 2_000] : [4_000, 0]);
+    // The order of transmission has lost it too.
+    let count = 0;
+    for (let segment = made.oldest; segment !== undefined; segment = segment.newer) count++;
+    expect(count).toBe(isLost ? 2 : 3);
+  });
+});
