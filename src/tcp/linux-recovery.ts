@@ -21,6 +21,7 @@ import {
   noteReordering,
   removeRenoSacks,
 } from "./linux-loss.js";
+import { noteProbeArrived, probeFailed } from "./linux-mtu-probing.js";
 import {
   beginReduction,
   changeState,
@@ -78,6 +79,7 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
   if (advanced) {
     told.passes(tcb);
     sent.acknowledge(snd.una, told);
+    if (tcb.mtuSearch.probeBytes > 0) noteProbeArrived(tcb, lx, now);
   }
   // Passed by, it would seem to lie ahead after 2 GiB.
   if (lx.state === "open" && seqGt(snd.una, lx.highSeq)) lx.highSeq = justBefore(snd.una);
@@ -196,12 +198,9 @@ function otherwise(tcb: Tcb, lx: LinuxControl, advanced: boolean, dupAcks: numbe
     tryToOpen(tcb, lx, ece, now);
     return false;
   }
-  const { mtuSearch } = tcb;
-  const probe = mtuSearch.probeBytes > 0 ? tcb.sent.find(mtuSearch.probeSeq) : undefined;
-  if ((lx.state === "open" || lx.state === "disorder") && probe !== undefined && probe === tcb.sent.first) {
-    // A probe of the path MTU that is lost is no loss to recovery (RFC 4821 §7.6).
-    mtuSearch.failed();
-    lx.window++;
+  const isProbe = tcb.mtuSearch.probeBytes > 0 && tcb.snd.una === tcb.mtuSearch.probeSeq;
+  if (isProbe && (lx.state === "open" || lx.state === "disorder")) {
+    probeFailed(tcb, lx);
     simpleRetransmit(tcb, lx, now);
     return false;
   }

@@ -9,6 +9,7 @@
 import { seqAdd } from "../base/seq.js";
 import type { Micros } from "../base/time.js";
 import { headerBytes } from "./emit.js";
+import { beginLinuxMtuProbing } from "./linux-mtu-probing.js";
 import { largestMtu, lostForSize, RAISE_AFTER, usePathMtu } from "./path-mtu.js";
 import type { SentSegment } from "./sent-list.js";
 import type { Tcb } from "./tcb.js";
@@ -108,6 +109,10 @@ export function beginMtuSearch(tcb: Tcb, hopeful: boolean): void {
 
 /** `mtuProbing` 2, when the handshake is done: begins with a size that nearly every path carries (RFC 4821 §7.2). */
 export function beginWithSmallMtu(tcb: Tcb): void {
+  if (tcb.config.sender === "linux") {
+    beginLinuxMtuProbing(tcb);
+    return;
+  }
   const base = tcb.local.family === 4 ? BASE_MTU : BASE_MTU_V6;
   if (tcb.config.mtuProbing !== 2 || tcb.pathMtu.bytes <= base || largestMtu(tcb) <= base) return;
   tcb.pathMtu.bytes = base;
@@ -150,6 +155,10 @@ export function mtuProbeSent(tcb: Tcb, seq: number, length: number): void {
 /** That segment leaves once more: what becomes of it tells nothing of its size. Note: Linux does the same. */
 export function mtuProbeRepeated(tcb: Tcb, segment: SentSegment, now: Micros): void {
   const { mtuSearch: search } = tcb;
+  if (tcb.linuxSender !== undefined) {
+    search.probeBytes = 0;
+    return;
+  }
   if (search.probeBytes === 0 || segment.seq !== search.probeSeq) return;
   search.failed();
   conclude(tcb, now);

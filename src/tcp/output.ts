@@ -15,6 +15,7 @@ import { restartAfterIdle } from "./initial-window.js";
 import { batched, batchedLength, batchSent, cutAnew, joinsSmall, noteWindowUse, pushes, repeatsBatch } from "./linux-batch.js";
 import type { LinuxControl } from "./linux-control.js";
 import { awaitsThird, synAckDeadline } from "./linux-fast-open.js";
+import { linuxProbeDue } from "./linux-mtu-probing.js";
 import { congestionWindow, flight, noteRepetition, rtoOfHead, startTlp, tlpDue } from "./loss-recovery.js";
 import { mtuProbeDue, mtuProbeRepeated, mtuProbeSent } from "./mtu-probing.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
@@ -250,7 +251,8 @@ function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   if (now >= tcb.pathMtu.raiseAt) raisePathMtu(tcb, queued, room, now);
   const unused = congestionWindow(tcb) - flight(tcb);
   if (tcb.mtuSearch.active) {
-    const probe = mtuProbeDue(tcb, queued, room, unused);
+    const { linuxSender: lx } = tcb;
+    const probe = lx === undefined ? mtuProbeDue(tcb, queued, room, unused) : linuxProbeDue(tcb, lx, queued, room);
     if (probe > 0) return !isPaced(tcb, now) && sendMtuProbe(tcb, now, out, probe);
     if (probe < 0) {
       tcb.recovery.limitedUntil = snd.max;
@@ -289,6 +291,7 @@ function sendBatch(tcb: Tcb, lx: LinuxControl, queued: number, room: number, now
 /** A segment larger than those that are known to pass (RFC 4821 §7.3). */
 function sendMtuProbe(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number): boolean {
   mtuProbeSent(tcb, tcb.snd.nxt, length);
+  if (tcb.linuxSender !== undefined) tcb.linuxSender.window--;
   return sendData(tcb, now, out, length, NOTE_MTU_PROBE);
 }
 
@@ -325,7 +328,9 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
   const segment = tcb.sent.push(seq, end, now);
   if (tcb.linuxSender !== undefined) batched(tcb, segment, data > 0);
   tcb.rate.sent(segment, tcb.sent.length === 1, now);
-  if (tcb.linuxSender !== undefined) batchSent(tcb, tcb.linuxSender, end, data, segmentBytes(tcb), now);
+  // A probe is no small segment, whatever its size.
+  const full = note === NOTE_MTU_PROBE ? data : segmentBytes(tcb);
+  if (tcb.linuxSender !== undefined) batchSent(tcb, tcb.linuxSender, end, data, full, now);
   else if (tcb.recovery.active) tcb.recovery.prr.sent(seqDiff(end, seq));
   snd.nxt = end;
   snd.max = seqMax(snd.max, end);
