@@ -279,13 +279,16 @@ function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
 
 /** The next segment as Linux cuts them. */
 function sendBatch(tcb: Tcb, lx: LinuxControl, queued: number, room: number, now: Micros, out: OutgoingPacket): boolean {
+  const { batch, snd } = tcb;
+  const isBegun = batch.isOpen && seqLt(snd.nxt, batch.end);
+  // What leaves as one batch is paced as one.
+  if (!isBegun && isPaced(tcb, now)) return false;
   const length = batchedLength(tcb, lx, queued, room, segmentBytes(tcb), now);
   if (length < 0) {
     startPersist(tcb, now);
     return false;
   }
-  if (isPaced(tcb, now)) return false;
-  return sendData(tcb, now, out, length, "");
+  return sendData(tcb, now, out, length, "", isBegun ? 0 : seqDiff(batch.end, snd.nxt));
 }
 
 /** A segment larger than those that are known to pass (RFC 4821 §7.3). */
@@ -311,8 +314,8 @@ function mayShip(tcb: Tcb, length: number, queued: number, fin: boolean): boolea
   return length < queued && (idle || tcb.config.noDelay) && length * 2 >= snd.maxWnd;
 }
 
-/** Sends `length` new bytes from SND.NXT, with FIN when they reach it. */
-function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, note: string): boolean {
+/** Sends `length` new bytes from SND.NXT, with FIN when they reach it, and lets `paced` bytes count for pacing. */
+function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, note: string, paced = length): boolean {
   const { snd } = tcb;
   const seq = snd.nxt;
   const data = Math.min(length, seqDiff(tcb.dataEnd, seq));
@@ -335,7 +338,7 @@ function sendData(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number, no
   snd.nxt = end;
   snd.max = seqMax(snd.max, end);
   tcb.transmitMarks?.noteSent(tcb, now);
-  pace(tcb, data, now);
+  if (paced > 0) pace(tcb, paced, now);
   if (tcb.timers.retransmission === NEVER) startRetransmission(tcb, now);
   tcb.timers.persist = NEVER;
   startTlp(tcb, now, true);
@@ -544,9 +547,4 @@ export function persistDelay(tcb: Tcb): Micros {
   const former = tcb.linuxSender?.backoff ?? 0;
   if (persistMinUs === 0) return Math.min(tcb.rtt.backedOff(former + tcb.backoffs), persistMaxUs);
   return Math.min(Math.max(tcb.rtt.persistBase * 2 ** Math.min(tcb.backoffs, 9), persistMinUs), persistMaxUs);
-}
-
-/** Whether all that was queued, FIN included, has been sent at least once. */
-export function allSent(tcb: Tcb): boolean {
-  return seqGe(tcb.snd.max, seqAdd(tcb.dataEnd, tcb.finQueued ? 1 : 0));
 }

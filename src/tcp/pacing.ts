@@ -14,6 +14,9 @@ const RATIO = 1.2;
 /** What a late timer may be made up for at once: the event loop's own resolution. */
 const MOST_CREDIT: Micros = 1_000;
 
+/** See `pace` (tcp_update_skb_after_send). */
+const UNPACED = 10;
+
 /** Bytes a second that pacing would allow; 0 before the first round-trip time, when nothing is paced. */
 export function pacingRate(tcb: Tcb): number {
   const { congestion, rtt, config } = tcb;
@@ -30,13 +33,20 @@ export function isPaced(tcb: Tcb, now: Micros): boolean {
   return true;
 }
 
-/** A segment of so many bytes, headers left out, has left. */
+/** A segment of so many bytes, headers left out, has left; or a batch of such. */
 export function pace(tcb: Tcb, bytes: number, now: Micros): void {
   if (!tcb.config.pacing) return;
   const rate = pacingRate(tcb);
-  // The first window goes at once: nothing is known of the path. Note: Linux does the same for ten segments.
-  if (rate === 0) return;
-  tcb.pacedUntil = Math.max(tcb.pacedUntil, now - MOST_CREDIT) + Math.ceil((bytes * SECOND) / rate);
+  // The first window goes at once: nothing is known of the path. Note: in Linux ten segments do, whatever is known.
+  if (rate === 0 || (tcb.linuxSender !== undefined && tcb.counters.dataSegmentsOut < UNPACED)) return;
+  const duration = Math.ceil((bytes * SECOND) / rate);
+  if (tcb.linuxSender === undefined) {
+    tcb.pacedUntil = Math.max(tcb.pacedUntil, now - MOST_CREDIT) + duration;
+    return;
+  }
+  // Note: a pause is worth half of what has left after it (tcp_update_skb_after_send).
+  const credit = Math.min(duration / 2, Math.max(0, now - tcb.pacedUntil));
+  tcb.pacedUntil = Math.max(tcb.pacedUntil, now) + Math.ceil(duration - credit);
 }
 
 /** The time has come: `pollTransmit` sends what waits. */

@@ -170,7 +170,6 @@ export function shutdown(tcb: Tcb, now: Micros): void {
       tcb.finQueued = true;
       setState(tcb, "LAST-ACK", "CLOSE", now);
       return;
-    default:
   }
 }
 

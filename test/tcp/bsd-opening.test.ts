@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { SECOND } from "../../src/base/time.js";
 import type { ConnectionConfig } from "../../src/tcp/config.js";
 import { PROFILES } from "../../src/tcp/profiles.js";
-import { type Harness, PEER_MSS, reach, texts, WORLDS } from "./harness.js";
+import { Harness, PEER_MSS, reach, texts, WORLDS } from "./harness.js";
 
 const PLAIN: Partial<ConnectionConfig> = {
   ...PROFILES.freebsd,
@@ -49,6 +49,15 @@ describe.each(WORLDS)("a half-open connection of FreeBSD, $name", (world) => {
     expect(h.state).toBe("SYN-RECEIVED");
     h.rcv({ flags: ".", ts: [1_000, 0] });
     expect(h.state).toBe("ESTABLISHED");
+  });
+
+  test("a full accept queue: the third segment is answered with RST where the host says so, else dropped", () => {
+    for (const resetsOverflow of [true, false]) {
+      const h = halfOpen({ resetsOverflow });
+      h.conn.gate = { mayEstablish: () => false };
+      expect(texts(h.rcv({ flags: "." }))).toEqual(resetsOverflow ? ["R 1+0"] : []);
+      expect(h.state).toBe(resetsOverflow ? "LISTEN" : "SYN-RECEIVED");
+    }
   });
 
   test("SYN again brings its own timestamp, or ends their use", () => {
@@ -98,6 +107,22 @@ describe.each(WORLDS)("a simultaneous open of FreeBSD, $name", (world) => {
     expect(texts(h.rcv({ flags: "P.", seq: -5, ack: 1, data: 2 }))).toEqual(["R 1+0"]);
     expect(texts(h.rcv({ flags: "SF", seq: -5, ack: 0, data: 2 }))).toEqual([`R. ${-world.iss >>> 0}+0 ack ${(-5 + 4) >>> 0}`]);
     expect(h.state).toBe("SYN-RECEIVED");
+  });
+
+  test("CLOSE ends it without a word, shutdown lets it open and then sends FIN", () => {
+    const closed = both();
+    expect(closed.close()).toEqual([]);
+    expect(closed.state).toBe("CLOSED");
+    const shut = both();
+    expect(shut.shutdown()).toEqual([]);
+    expect(texts(shut.rcv({ flags: "." }))).toEqual(["F. 1+0 ack 1"]);
+  });
+
+  test("a peer that tells no MSS has that of net.inet.tcp.mssdflt", () => {
+    const h = new Harness(world, { ...PLAIN, defaultPeerMss: 400 });
+    h.openActive();
+    h.rcv({ flags: "S.", seq: 0, ack: 1 });
+    expect(h.send(1_000).map(({ payload }) => payload.length)).toEqual([400, 400, 200]);
   });
 
   test("RST where it is expected: refused", () => {

@@ -159,12 +159,12 @@ export class Harness {
     return this.poll();
   }
 
-  /** Offers a SYN to TIME-WAIT. */
-  yieldTimeWait(stimulus: Stimulus): boolean {
+  /** Offers a SYN to TIME-WAIT; `hasRoom`: of a listener. */
+  yieldTimeWait(stimulus: Stimulus, hasRoom = true): boolean {
     const bytes = this.#encode(stimulus);
     const offset = this.#local.family === 4 ? 20 : 40;
     parseSegment(this.#segment, bytes, offset, bytes.length - offset);
-    return this.conn.yieldTimeWait(this.#segment, this.now);
+    return this.conn.yieldTimeWait(this.#segment, this.now, hasRoom);
   }
 
   /** An ICMP error about the segment at `seq` (relative to ISS). */

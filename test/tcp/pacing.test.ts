@@ -61,6 +61,13 @@ describe.each(WORLDS)("$name", (world) => {
     ).toContain(".");
   });
 
+  it("nothing is known of the path, for no round trip was measured: the first window goes at once", () => {
+    const h = new Harness(world, { pacing: true, congestion: newReno, timesSynAck: false });
+    h.accept({ wnd: 60_000 }, { wnd: 60_000 });
+    expect(h.send(10 * MSS)).toHaveLength(10);
+    expect([h.tcb.timers.pacing, h.conn.info(h.now).tcpi_pacing_rate]).toEqual([NEVER, 0]);
+  });
+
   it("off by default: the window goes at once", () => {
     const h = connected({ pacing: false });
     expect(h.send(10 * MSS).length).toBe(10);

@@ -62,6 +62,61 @@ describe.each(WORLDS)("packet too big, $name", (world) => {
     expect(h.tcb.congestion.cwnd).toBe(cwnd);
   });
 
+  test("in NewReno's recovery what is cut anew begins no other (RFC 8201 §5.4)", () => {
+    const h = connected(world);
+    h.send(5_840);
+    for (let i = 0; i < 3; i++) h.rcv({ flags: ".", ack: 1, wnd: 65_535 });
+    expect(h.tcb.recovery.active).toBe(true);
+    const { recover } = h.tcb.recovery;
+    tooBig(h, 1_040, 1_461, 1_500);
+    expect(h.tcb.recovery).toMatchObject({ active: true, recover });
+    h.rcv({ flags: ".", ack: 5_841 });
+    expect(h.tcb.sent.length).toBe(0);
+    expect(h.tcb.recovery.active).toBe(false);
+    expect(h.tcb.counters.fastRetransmits).toBe(1);
+  });
+
+  test("what the peer has by SACK is not cut, where a message is believed that contradicts it (as in FreeBSD)", () => {
+    const h = new Harness(world, { ...WIDE, sack: true, arrivalRules: "bsd", rack: false });
+    h.connect({ options: [{ kind: "mss", mss: 1_460 }, { kind: "sack-permitted" }], wnd: 65_535 });
+    h.send(4_380);
+    const blocks = [{ left: (world.iss + 1_461) >>> 0, right: (world.iss + 2_921) >>> 0 }];
+    h.rcv({ flags: ".", ack: 1, wnd: 65_535, options: [{ kind: "sack", blocks }] });
+    tooBig(h, 1_040, 1, 1_500);
+    const seqs = h.poll().map(({ seq }) => seq);
+    expect(seqs.slice(0, 2)).toEqual([1, 1_001]);
+    expect(seqs).not.toContain(1_461);
+    expect(seqs).not.toContain(2_461);
+  });
+
+  test("with timestamps what has arrived is reckoned with them (RFC 5927 §7.2)", () => {
+    const h = new Harness(world, { ...WIDE, timestamps: true });
+    h.peerTs = 1;
+    h.connect({ options: [{ kind: "mss", mss: 1_460 }], wnd: 65_535 });
+    h.send(1_448);
+    h.rcv({ flags: "." });
+    h.send(1_448);
+    expect(tooBig(h, 1_499, 1_449, 1_500)).toContain("waits for a time-out");
+    const small = new Harness(world, { ...WIDE, timestamps: true });
+    small.peerTs = 1;
+    small.connect({ options: [{ kind: "mss", mss: 1_460 }], wnd: 65_535 });
+    small.send(988);
+    small.rcv({ flags: "." });
+    small.send(1_448);
+    // 988 bytes with timestamps are a packet of 1,040.
+    expect(tooBig(small, 1_040, 989, 1_500)).toContain("lowered");
+  });
+
+  test("what another connection has learned of the path holds from the beginning, until its time is over", () => {
+    const h = new Harness(world, WIDE);
+    h.tcb.pathMtu.adopt(1_040, h.now + MINUTE);
+    h.connect({ options: [{ kind: "mss", mss: 1_460 }], wnd: 65_535 });
+    expect(lengths(h.send(2_000))).toEqual([1_000, 1_000]);
+    h.rcv({ flags: "." });
+    h.advance(MINUTE);
+    expect(lengths(h.send(1_460))).toEqual([1_460]);
+  });
+
   test("FIN at the end of a large segment goes with its last part", () => {
     const h = connected(world);
     h.conn.send(new Uint8Array(1_460));

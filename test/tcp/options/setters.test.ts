@@ -1,7 +1,8 @@
 /** Options that change while a connection lives: no delay, cork, TTL, Diffserv, segment size, buffers, low-water mark, congestion control. */
 import { describe, expect, test } from "vitest";
 import { MILLISECOND, NEVER, SECOND } from "../../../src/base/time.js";
-import { Harness, reach, texts, WORLDS } from "../harness.js";
+import { holdForMore, written } from "../../../src/tcp/cork.js";
+import { Harness, pattern, reach, texts, WORLDS } from "../harness.js";
 
 describe.each(WORLDS)("no delay and cork, $name", (world) => {
   test("setNoDelay turns Nagle off and on (MUST-17)", () => {
@@ -44,6 +45,22 @@ describe.each(WORLDS)("no delay and cork, $name", (world) => {
     h.send(400);
     expect(texts(h.shutdown())).toEqual(["FP. 1+400 ack 1"]);
     expect(h.tcb.timers.cork).toBe(NEVER);
+  });
+
+  test("what more is to follow waits for it, as long as nobody corks (MSG_MORE)", () => {
+    const h = reach("ESTABLISHED", world);
+    holdForMore(h.tcb);
+    expect(h.send(300)).toEqual([]);
+    expect(written(h.tcb, true, false, false)).toBe(false);
+    h.conn.send(pattern(100, 300));
+    expect(written(h.tcb, false, false, false)).toBe(true);
+    expect(texts(h.poll())).toEqual(["P. 1+400 ack 1"]);
+    // The user's own cork stays.
+    h.conn.setCork(true);
+    holdForMore(h.tcb);
+    h.conn.send(pattern(100, 400));
+    expect(written(h.tcb, false, false, true)).toBe(false);
+    expect(h.poll()).toEqual([]);
   });
 
   test("cork beats no delay, and taking it off with nothing held sends nothing", () => {
@@ -125,6 +142,39 @@ describe.each(WORLDS)("sizes, $name", (world) => {
     expect(h.conn.readableBytes).toBe(4_000);
     h.read();
     expect(h.poll().map((packet) => packet.wnd)).toEqual([1_000]);
+  });
+});
+
+describe.each(WORLDS)("more of the options, $name", (world) => {
+  test.each(["FIN-WAIT-1", "FIN-WAIT-2"] as const)(
+    "a larger receive buffer is advertised in %s, where data still comes",
+    (state) => {
+      const h = reach(state, world);
+      h.conn.setReceiveBuffer(20_000);
+      expect(h.poll().map((packet) => packet.wnd)).toEqual([20_000]);
+    },
+  );
+
+  test("a larger receive buffer says nothing in CLOSE-WAIT, where none comes", () => {
+    const h = reach("CLOSE-WAIT", world);
+    h.conn.setReceiveBuffer(20_000);
+    expect(h.poll()).toEqual([]);
+  });
+
+  test("a pacing rate spreads what is sent from then on, NEVER ends that, and none below a byte a second is taken", () => {
+    const h = new Harness(world);
+    h.openActive();
+    h.advance(100 * MILLISECOND);
+    h.rcv({ flags: "S.", seq: 0, ack: 1, wnd: 60_000, options: [{ kind: "mss", mss: 1_000 }] });
+    h.conn.setMaxPacingRate(10_000);
+    expect(h.send(3_000)).toHaveLength(1);
+    expect(h.advance(250 * MILLISECOND)).toHaveLength(2);
+    h.rcv({ flags: ".", wnd: 60_000 });
+    h.conn.setMaxPacingRate(NEVER);
+    expect(h.send(3_000)).toHaveLength(3);
+    for (const rate of [0, -1, 0.5]) {
+      expect(() => h.conn.setMaxPacingRate(rate)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    }
   });
 });
 

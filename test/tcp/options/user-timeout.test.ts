@@ -90,6 +90,18 @@ describe.each(WORLDS)("user time-out (RFC 5482 §3), $name", (world) => {
     expect(h.conn.failure).toBe("ETIMEDOUT");
   });
 
+  test("set while a closed window is probed: the next probe is not waited for", () => {
+    const h = reach("ESTABLISHED", world);
+    h.rcv({ flags: ".", wnd: 0 });
+    const start = h.now;
+    h.send(500);
+    h.advance(2 * SECOND);
+    h.conn.setUserTimeout(3 * SECOND);
+    expect(h.conn.nextTimeout()).toBeLessThanOrEqual(start + 3 * SECOND);
+    h.advance(SECOND);
+    expect(h.conn.failure).toBe("ETIMEDOUT");
+  });
+
   test.each([0, -1, 0.5, Number.NaN])("%d is refused", (us) => {
     const h = reach("ESTABLISHED", world);
     expect(() => h.conn.setUserTimeout(us)).toThrow(expect.objectContaining({ code: "EINVAL" }));
@@ -122,6 +134,26 @@ describe.each(WORLDS)("after CLOSE, $name", (world) => {
     withUser.advance(60 * SECOND);
     expect(withUser.state).toBe("FIN-WAIT-1");
   });
+
+  test.each([
+    [NEVER, 20],
+    [30 * SECOND, 30],
+  ])(
+    "as Linux: with a user time-out of %d it ends by that, else by the orphans', from the first repetition on",
+    (userTimeoutUs, limit) => {
+      const h = reach("ESTABLISHED", world, { sender: "linux", receiver: "linux", orphanTimeoutUs: 20 * SECOND, userTimeoutUs });
+      h.send(100);
+      h.close();
+      const first = h.nextTimer().length === 0 ? h.nextTimer()[0] : undefined;
+      const start = first?.at ?? h.now;
+      while (h.state === "FIN-WAIT-1") h.nextTimer();
+      const silent = (h.now - start) / SECOND;
+      // Asked when a time-out has expired; the user's own is kept to the microsecond.
+      if (userTimeoutUs === NEVER) expect(silent).toBeGreaterThanOrEqual(limit);
+      else expect(silent).toBe(limit);
+      expect(silent).toBeLessThan(2 * limit);
+    },
+  );
 
   test("a peer that keeps its window closed does not hold it for ever, though it answers", () => {
     const h = reach("ESTABLISHED", world, { orphanTimeoutUs: 20 * SECOND });
@@ -199,6 +231,14 @@ describe.each(WORLDS)("linger, $name", (world) => {
     both.rcv({ flags: "." });
     expect(both.state).toBe("CLOSED");
     expect(both.conn.failure).toBeUndefined();
+  });
+
+  test("a time: SYN-SENT ends at once, and nothing is waited for", () => {
+    const h = reach("SYN-SENT", world, { lingerUs: 5 * SECOND });
+    expect(h.close()).toEqual([]);
+    expect(h.state).toBe("CLOSED");
+    expect(h.conn.nextTimeout()).toBe(NEVER);
+    expect(h.conn.failure).toBeUndefined();
   });
 
   test.each(["FIN-WAIT-2", "TIME-WAIT"] as const)("a time: nothing to wait for in %s", (state) => {

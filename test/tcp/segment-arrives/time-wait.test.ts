@@ -70,6 +70,13 @@ describe.each(WORLDS)("TIME-WAIT, its own, $name", (world) => {
     expect(h.yieldTimeWait({ flags: "S", seq: 3, ack: 0 })).toBe(true);
   });
 
+  test("only for a listener that has room", () => {
+    const h = reach("TIME-WAIT", world);
+    expect(h.yieldTimeWait({ flags: "S", seq: 5_000 }, false)).toBe(false);
+    expect(h.state).toBe("TIME-WAIT");
+    expect(h.yieldTimeWait({ flags: "S", seq: 5_000 }, true)).toBe(true);
+  });
+
   test("only a bare SYN, and only in TIME-WAIT", () => {
     const h = reach("TIME-WAIT", world);
     for (const flags of ["S.", "R", "SR", "."]) expect(h.yieldTimeWait({ flags, seq: 5_000 }), flags).toBe(false);
