@@ -85,7 +85,7 @@ export function batchSent(tcb: Tcb, lx: LinuxControl, end: number, data: number,
     batch.hasSmall = true;
     batch.smallEnd = end;
   }
-  while (batch.records.length > 0 && seqLe(batch.records[0] ?? end, end)) batch.records.shift();
+  for (let [first] = batch.records; first !== undefined && seqLe(first, end); [first] = batch.records) batch.records.shift();
 }
 
 /** Notes of which batch a segment is, and whether PSH is its own: that of a batch's end is set anew whenever it leaves. */
@@ -168,9 +168,8 @@ export function sizeGoal({ snd }: Tcb): number {
  * Bytes that SEND takes now: a buffer is begun while less is held than the send buffer's size, and then filled; what leaves meanwhile
  * makes room in it (tcp_sendmsg). Linux counts a buffer's own memory too, and doubles what the user asks for.
  */
-export function linuxSendSpace(tcb: Tcb): number {
-  const { linuxSender: lx, snd, sendQueue, sent, config } = tcb;
-  if (lx === undefined) return 0;
+export function linuxSendSpace(tcb: Tcb, lx: LinuxControl): number {
+  const { snd, sendQueue, sent, config } = tcb;
   const goal = sizeGoal(tcb);
   const unsent = Math.max(0, seqDiff(tcb.dataEnd, snd.nxt));
   const open = unsent % goal;
@@ -243,9 +242,8 @@ function waitsForMore(
   if (!isTail && limit >= length) return false;
   if (limit >= Math.floor(Math.min(tcb.snd.wnd, lx.window * mss) / WINDOW_DIVISOR)) return false;
   const { first } = tcb.sent;
-  if (first === undefined) return false;
   const { srtt } = tcb.rtt;
-  if (first.sentAt + srtt - now > Math.min(srtt / 2, MILLISECOND)) return false;
+  if (first === undefined || first.sentAt + srtt - now > Math.min(srtt / 2, MILLISECOND)) return false;
   if (free * mss < room ? free * mss <= length : room <= length) return true;
   return !tcb.finQueued;
 }

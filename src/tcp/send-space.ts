@@ -7,7 +7,7 @@ import type { Tcb } from "./tcb.js";
 /** Bytes that SEND takes now: the free send buffer, none while too much of it was never sent (Linux: TCP_NOTSENT_LOWAT). */
 export function sendSpace(tcb: Tcb): number {
   if (unsentBytes(tcb) >= tcb.config.notSentLowWaterBytes) return 0;
-  if (tcb.linuxSender !== undefined && tcb.synAcked) return Math.max(0, linuxSendSpace(tcb));
+  if (tcb.linuxSender !== undefined && tcb.synAcked) return Math.max(0, linuxSendSpace(tcb, tcb.linuxSender));
   return Math.max(0, tcb.config.sendBufferBytes - tcb.sendQueue.length);
 }
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { MILLISECOND, SECOND } from "../../src/base/time.js";
 import type { ConnectionConfig } from "../../src/tcp/config.js";
 import { bufferBytes, ReceiveMemory } from "../../src/tcp/linux-memory.js";
-import { type Harness, reach, texts, WORLDS } from "./harness.js";
+import { Harness, reach, texts, WORLDS } from "./harness.js";
 
 const LINUX: Partial<ConnectionConfig> = {
   receiver: "linux",
@@ -165,5 +165,77 @@ describe.each(WORLDS)("receiver as in Linux, $name", (world) => {
       return (h.now - begun) / SECOND;
     });
     expect(times).toEqual([1, 2, 3, 4, 5, 7]);
+  });
+});
+
+describe.each(WORLDS)("net.ipv4.tcp_shrink_window, $name", (world) => {
+  /** A buffer of 16,000 bytes of memory and a window scale; `small` segments of 100 bytes have come since. */
+  function shrinking(small: number): Harness {
+    const h = new Harness(world, {
+      ...LINUX,
+      windowScaling: true,
+      shrinksWindow: true,
+      receiveBufferBytes: 8_000,
+      receiveBufferMaxBytes: 0,
+    });
+    h.openPassive();
+    const options = [
+      { kind: "mss", mss: 1_000 },
+      { kind: "window-scale", shift: 7 },
+    ] as const;
+    h.rcv({ flags: "S", seq: 0, ack: 0, options });
+    h.rcv({ flags: ".", wnd: 1_000 });
+    // Its scale is what the largest buffer asks for.
+    h.tcb.rcv.windShift = 7;
+    for (let i = 0; i < small; i++) h.rcv({ flags: "P.", data: 100 });
+    return h;
+  }
+  const receiver = (h: Harness) => {
+    if (h.tcb.linux === undefined) throw new Error("no receiver");
+    return h.tcb.linux;
+  };
+
+  test("the window is what there is memory for, in whole units, not above the threshold", () => {
+    const h = shrinking(0);
+    const linux = receiver(h);
+    linux.threshold = 1_000;
+    expect(linux.select(h.tcb)).toBe(1_024);
+    linux.threshold = 1 << 20;
+    expect(linux.select(h.tcb) % 128).toBe(0);
+    expect(linux.select(h.tcb)).toBeGreaterThan(1_024);
+  });
+
+  test("less than half of the memory is free: no more quick ACKs, and the window is smaller than what was promised", () => {
+    const h = shrinking(0);
+    const linux = receiver(h);
+    const before = linux.window;
+    for (let i = 0; i < 5; i++) linux.memory.queue(i * 2_000, i * 2_000 + 1_000, 1_040);
+    linux.acks.quick = 5;
+    const wanted = linux.select(h.tcb);
+    expect([wanted > 0, wanted < before, wanted % 128, linux.acks.quick]).toEqual([true, true, 0, 0]);
+    expect(linux.advertise(h.tcb, 7) * 128).toBe(wanted);
+  });
+
+  test("less than a sixteenth, or a segment, is free: no window", () => {
+    const h = shrinking(0);
+    const linux = receiver(h);
+    for (let i = 0; i < 7; i++) linux.memory.queue(i * 2_000, i * 2_000 + 1_000, 1_040);
+    expect(linux.select(h.tcb)).toBe(0);
+    expect(linux.advertise(h.tcb, 7)).toBe(0);
+  });
+
+  test("no memory at all: no window", () => {
+    const h = shrinking(0);
+    receiver(h).buffer = 1;
+    expect(receiver(h).select(h.tcb)).toBe(0);
+  });
+
+  test("SO_RCVBUF before OPEN is what the first window is chosen by", () => {
+    const h = new Harness(world, LINUX);
+    h.conn.setReceiveBuffer(4_000);
+    h.openPassive();
+    h.rcv({ flags: "S", seq: 0, ack: 0, options: [{ kind: "mss", mss: 1_000 }] });
+    expect(receiver(h).window).toBeLessThanOrEqual(4_000);
+    expect(receiver(h).buffer).toBe(8_000);
   });
 });

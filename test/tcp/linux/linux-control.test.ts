@@ -116,6 +116,8 @@ describe("LinuxControl", () => {
       return NEVER;
     };
     expect(train(NEVER)).toBe(11);
+    // A rate of less than a byte a second says nothing.
+    expect(train(0)).toBe(11);
     // A batch of 64 KiB four times over takes more than the millisecond that is the most.
     expect(train(10_000_000)).toBe(13);
   });
