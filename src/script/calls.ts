@@ -32,6 +32,8 @@ export interface CallSettings extends Ends {
   readonly toleranceUs: Micros;
   /** The size of the send buffer is told doubled, as Linux does. */
   readonly doublesBuffers: boolean;
+  /** Sockets are of IPv6, though their addresses are of IPv4. */
+  readonly isMapped: boolean;
 }
 
 const NONBLOCK = 0x800;
@@ -158,8 +160,9 @@ export class Calls implements ScriptCalls {
   }
 
   #messages(): MessageContext {
-    const { start, toleranceUs } = this.#settings;
+    const { start, toleranceUs, isMapped } = this.#settings;
     return {
+      isMapped,
       table: this.#table,
       world: this.#world,
       start,
@@ -173,8 +176,8 @@ export class Calls implements ScriptCalls {
   }
 
   #options(): OptionContext {
-    const { doublesBuffers } = this.#settings;
-    return { table: this.#table, now: this.#world.now, doublesBuffers, isAdmin: this.#isAdmin };
+    const { doublesBuffers, isMapped } = this.#settings;
+    return { table: this.#table, now: this.#world.now, doublesBuffers, isMapped, isAdmin: this.#isAdmin };
   }
 
   // biome-ignore lint/suspicious/noConfusingVoidType: most calls return nothing, which is 0.
@@ -340,7 +343,7 @@ function ioctl(socket: StackSocket, args: readonly Expression[]): number {
   const request = numberOf(argument(args, 1));
   const name = REQUESTS.find((one) => IOCTLS[one] === request);
   if (name === undefined) throw new UnsupportedError(`ioctl 0x${request.toString(16)}`);
-  const found = socket.ioctl(name);
+  const found = name === "SIOCATMARK" && socket.listener !== undefined ? 0 : socket.ioctl(name);
   const expected = optionalNumber(argument(args, 2));
   if (expected !== undefined && expected !== found) throw new ScriptFailure(`ioctl ${name}`, String(expected), String(found));
   return 0;

@@ -20,7 +20,7 @@ export function parseFastOpenKey(text: string): Uint8Array | undefined {
 
 /**
  * Words that runners of packetdrill's suites define on its command line, for what depends on the family and the addresses: a script may
- * use them without `-D`.
+ * use them without `-D`. `family` is that of the sockets.
  */
 export function usualDefinitions(family: 4 | 6, local: IpAddress, remote: IpAddress): Record<string, string> {
   return {

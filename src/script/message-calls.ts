@@ -26,6 +26,8 @@ export interface MessageContext {
   /** The script's time 0, and how far stamps may be off. */
   readonly start: Micros;
   readonly toleranceUs: Micros;
+  /** Sockets are of IPv6, though their addresses are of IPv4. */
+  readonly isMapped: boolean;
   /** Connects and sends at once (RFC 7413). Returns how much was taken. */
   openWith(descriptor: SocketDescriptor, data: Uint8Array, flags: number, to: Expression): number;
 }
@@ -134,10 +136,10 @@ function toAny(call: CallEvent, context: MessageContext, size: number): PendingC
   });
 }
 
-function fromSocket(call: CallEvent, { table, world }: MessageContext, size: number, flags: number): PendingCall {
+function fromSocket(call: CallEvent, { table, world, isMapped }: MessageContext, size: number, flags: number): PendingCall {
   const read = reader(argument(call.args, 1), size, flags);
   return waiting(table, world, call, "receive", flags, (descriptor, patience) => {
-    if ((flags & MSG_ERRQUEUE) !== 0) return Math.min(size, takeError(descriptor).bytes);
+    if ((flags & MSG_ERRQUEUE) !== 0) return Math.min(size, takeError(descriptor, isMapped).bytes);
     return read(descriptor, patience);
   });
 }
@@ -165,15 +167,18 @@ function reader(into: Expression, size: number, flags: number): (descriptor: Soc
   };
 }
 
-function takeError(descriptor: SocketDescriptor): { readonly messages: ControlMessage[]; readonly bytes: number } {
+function takeError(
+  descriptor: SocketDescriptor,
+  isMapped: boolean,
+): { readonly messages: ControlMessage[]; readonly bytes: number } {
   const item = descriptor.socket.errors.shift();
   if (item === undefined) return fail("EAGAIN");
   const { family } = descriptor.socket;
-  const messages = errorMessages(item, family, descriptor.socket.getsockopt("SO_TIMESTAMPING"));
+  const messages = errorMessages(item, isMapped ? 6 : family, descriptor.socket.getsockopt("SO_TIMESTAMPING"));
   return { messages, bytes: item.origin === "timestamping" ? item.bytes : 0 };
 }
 
-function receiveMessage(call: CallEvent, { table, world, start, toleranceUs }: MessageContext): PendingCall {
+function receiveMessage(call: CallEvent, { table, world, start, toleranceUs, isMapped }: MessageContext): PendingCall {
   const message = argument(call.args, 1);
   const flags = numberOf(argument(call.args, 2));
   const isError = (flags & MSG_ERRQUEUE) !== 0;
@@ -186,7 +191,7 @@ function receiveMessage(call: CallEvent, { table, world, start, toleranceUs }: M
     let result = 0;
     let isTooLong = false;
     if (isError) {
-      const { messages, bytes } = takeError(descriptor);
+      const { messages, bytes } = takeError(descriptor, isMapped);
       came = messages;
       result = Math.min(size, bytes);
       isTooLong = bytes > size;

@@ -15,28 +15,37 @@ export interface OptionContext {
   readonly now: Micros;
   /** The size of the send buffer is told doubled, as Linux does. */
   readonly doublesBuffers: boolean;
+  /** Sockets are of IPv6, though their addresses are of IPv4. */
+  readonly isMapped: boolean;
   /** The script may do what CAP_NET_ADMIN is for. */
   readonly isAdmin: boolean;
 }
 
 /** Throws RawTcpError with Linux's errno, UnsupportedError. */
-export function setOption(call: CallEvent, { table, now, isAdmin }: OptionContext): number {
+export function setOption(call: CallEvent, { table, now, isAdmin, isMapped, doublesBuffers: isLinux }: OptionContext): number {
   const { args } = call;
   const descriptor = table.socket(argument(args, 0));
   const { socket } = descriptor;
   const name = optionName(argument(args, 1), argument(args, 2));
   const value = argument(args, 3);
   const length = optionalNumber(argument(args, 4)) ?? 4;
+  const [level = -1] = SOCKET_OPTIONS[name] ?? [];
+  if (level === SOL_IPV6 && socket.family === 4 && !isMapped) fail("ENOPROTOOPT");
+  if (name === "SO_BINDTODEVICE") return bindToDevice(value, length);
+  // Whatever the option is, Linux wants room for an integer first.
+  if ((level === SOL_SOCKET || level === SOL_TCP) && length < 4 && !TEXTS.has(name)) fail("EINVAL");
+  if (level === SOL_IP && READ_ONLY.has(name)) fail("ENOPROTOOPT");
   if (isNullPointer(value) && length > 0) fail("EFAULT");
   switch (name) {
     case "SO_LINGER": {
-      if (value.kind !== "struct") fail("EINVAL");
+      if (value.kind !== "struct" || length < 8) fail("EINVAL");
       const field = (one: string): number => numberOf(fieldOf(value, one)?.value ?? fieldOf(value, `l_${one}`)?.value ?? ZERO);
       socket.setsockopt(name, { on: field("onoff") !== 0, seconds: field("linger") }, now);
       return 0;
     }
     case "TCP_CONGESTION": {
       const [text] = itemsOf(value);
+      if (length < 1) fail("EINVAL");
       if (text?.kind !== "text") fail("ENOENT");
       else socket.setsockopt(name, text.value.replace(/\0.*$/s, ""), now);
       return 0;
@@ -45,6 +54,14 @@ export function setOption(call: CallEvent, { table, now, isAdmin }: OptionContex
       if (value.kind !== "text") fail("EINVAL");
       else socket.setsockopt(name, textBytes(value.value).subarray(0, length), now);
       return 0;
+    case "TCP_ULP": {
+      const [text] = itemsOf(value);
+      const ulp = text?.kind === "text" ? text.value.slice(0, length).replace(/\0.*$/s, "") : "";
+      if (length < 1) fail("EINVAL");
+      // Of others there are none.
+      if (!/^(?:tls|espintcp|mptcp|smc)$/.test(ulp)) fail("ENOENT");
+      throw new UnsupportedError(`the socket option TCP_ULP with ${ulp}`);
+    }
     case "SO_RCVTIMEO":
     case "SO_SNDTIMEO": {
       const us = timevalOf(value, length);
@@ -59,28 +76,41 @@ export function setOption(call: CallEvent, { table, now, isAdmin }: OptionContex
       break;
   }
   if (READ_ONLY.has(name)) fail("ENOPROTOOPT");
-  if (UNSUPPORTED.has(name)) throw new UnsupportedError(`the socket option ${name}`);
-  if (length < 4 && !(length >= 1 && name.startsWith("IP"))) fail("EINVAL");
-  const number = intOf(value, length);
+  // Only while a connection is under repair.
+  if (name === "TCP_TIMESTAMP") fail("EPERM");
+  if (NOT_FOR_TCP.has(name)) fail("EOPNOTSUPP");
+  // Its own value is as if it were not there.
+  const isOff = OFF[name] !== undefined && length >= 4 && intOf(value, length) === OFF[name];
+  if (UNSUPPORTED.has(name) && !isOff) throw new UnsupportedError(`the socket option ${name}`);
+  // An option of IP may be a byte long, and one without bytes is 0.
+  if (length < (name.startsWith("IP") ? Number(NOT_EMPTY.has(name)) : 4)) fail("EINVAL");
+  const number = length === 0 ? 0 : name === "IP_TOS" ? intOf(value, length) & 0xff : intOf(value, length);
   if (ADMIN.has(name) && !isAdmin) fail("EPERM");
+  if (socket.listener !== undefined && (name === "TCP_FASTOPEN_CONNECT" || (name === "TCP_WINDOW_CLAMP" && number === 0)))
+    fail("EINVAL");
+  // It counts for the handshake, which is over.
+  if (name === "TCP_MAXSEG" && isLinux && socket.connection !== undefined)
+    return number === 0 || (number >= LEAST_MSS && number <= LARGEST_MSS) ? 0 : fail("EINVAL");
   const known = FORCED[name] ?? name;
   if (name === "TCP_INQ") {
     if (number !== 0 && number !== 1) fail("EINVAL");
     descriptor.tellsLeft = number === 1;
-  } else if (NUMBER_OPTIONS.has(known)) {
+  } else if (NUMBER_OPTIONS.has(known) && !(isMapped && level === SOL_IPV6)) {
     socket.setsockopt(known as NumberOption, number, now);
-    if (DOUBLED.has(known)) descriptor.remembered.set(known, number);
+    if (DOUBLED.has(known) || AS_SET.has(known)) descriptor.remembered.set(known, number);
   } else remember(descriptor, name, number);
   return 0;
 }
 
 /** Throws ScriptFailure where the value is not what the script says. */
-export function getOption(call: CallEvent, { table, now, doublesBuffers }: OptionContext): number {
+export function getOption(call: CallEvent, { table, now, doublesBuffers, isMapped }: OptionContext): number {
   const { args } = call;
   const { socket, remembered, ...descriptor } = table.socket(argument(args, 0));
   const name = optionName(argument(args, 1), argument(args, 2));
   const wanted = argument(args, 3);
   if ((optionalNumber(argument(args, 4)) ?? 4) < 0) fail("EINVAL");
+  const [level = -1] = SOCKET_OPTIONS[name] ?? [];
+  if (NOT_FOR_TCP.has(name) || (level === SOL_IPV6 && socket.family === 4 && !isMapped)) fail("EOPNOTSUPP");
   const check = (expected: number | undefined, found: number): number => {
     if (expected !== undefined && (expected | 0) !== (found | 0))
       throw new ScriptFailure(`getsockopt ${name}`, String(expected), String(found));
@@ -123,14 +153,21 @@ export function getOption(call: CallEvent, { table, now, doublesBuffers }: Optio
       return check(number(), Math.min(tcb.config.mtuBytes, tcb.pathMtu.bytes));
     }
   }
+  const off = OFF[name];
+  if (off !== undefined) return check(number(), off);
   if (wanted.kind === "any" && (TELLS_MUCH.has(name) || !UNSUPPORTED.has(name))) return 0;
   if (UNSUPPORTED.has(name) || TELLS_MUCH.has(name)) throw new UnsupportedError(`the socket option ${name}`);
   const fixed = FIXED[name];
   if (fixed !== undefined) return check(number(), fixed);
-  if (name === "SO_DOMAIN") return check(number(), socket.family === 6 ? 10 : 2);
+  if (name === "SO_DOMAIN") return check(number(), socket.family === 6 || isMapped ? 10 : 2);
   if (name === "TCP_INQ") return check(number(), Number(descriptor.tellsLeft));
   if (name === "SO_ACCEPTCONN") return check(number(), socket.getsockopt(name));
-  if (NUMBER_OPTIONS.has(name)) {
+  if (AS_SET.has(name)) return check(number(), remembered.get(name) ?? 0);
+  if (name === "TCP_MAXSEG" && socket.connection === undefined) {
+    const own = socket.getsockopt(name, now);
+    return check(number(), own < UNBOUNDED_MSS ? own : DEFAULT_MSS);
+  }
+  if (NUMBER_OPTIONS.has(name) && !(isMapped && level === SOL_IPV6)) {
     const found = socket.getsockopt(name as NumberOption, now);
     return check(number(), doublesBuffers && remembered.has(name) ? 2 * found : found);
   }
@@ -219,9 +256,45 @@ const FORCED: Readonly<Record<string, string>> = { SO_SNDBUFFORCE: "SO_SNDBUF", 
 const DOUBLED: ReadonlySet<string> = new Set(["SO_SNDBUF"]);
 const ADMIN: ReadonlySet<string> = new Set(["SO_SNDBUFFORCE", "SO_RCVBUFFORCE", "SO_MARK", "SO_DEBUG"]);
 
+/** The value that leaves things as they are, of options that are not had. */
+const OFF: Readonly<Record<string, number>> = {
+  SO_PEEK_OFF: -1,
+  SO_TIMESTAMP: 0,
+  SO_TIMESTAMPNS: 0,
+  IP_MINTTL: 0,
+  IPV6_MINHOPCOUNT: 0,
+  TCP_REPAIR: 0,
+  TCP_TX_DELAY: 0,
+};
+/** Sockets of other kinds have them. */
+const NOT_FOR_TCP: ReadonlySet<string> = new Set(["SO_PASSCRED", "SO_PASSSEC"]);
+/** That have room for fewer bytes than an integer. */
+const TEXTS: ReadonlySet<string> = new Set(["TCP_CONGESTION", "TCP_ULP", "TCP_FASTOPEN_KEY", "SO_BINDTODEVICE"]);
+/** Of those of IP, that want a byte at least. */
+const NOT_EMPTY: ReadonlySet<string> = new Set(["IP_FREEBIND", "IP_TRANSPARENT", "IP_TTL", "IP_MINTTL"]);
+/** That are told as they were set, and 0 before; `SO_MAX_PACING_RATE` is not among them. */
+const AS_SET: ReadonlySet<string> = new Set(["TCP_NOTSENT_LOWAT"]);
+/** What TCP_MAXSEG tells before there is a connection, unless it was set (TCP_MSS_DEFAULT). */
+const DEFAULT_MSS = 536;
+const UNBOUNDED_MSS = 65_495;
+/** TCP_MIN_MSS, MAX_TCP_WINDOW. */
+const LEAST_MSS = 88;
+const LARGEST_MSS = 32_767;
+const SOL_IP = 0;
+const SOL_TCP = 6;
+const SOL_SOCKET = 1;
+const SOL_IPV6 = 41;
+
+/** A script has the one device. */
+function bindToDevice(value: Expression, length: number): number {
+  const [item] = itemsOf(value);
+  const device = item?.kind === "text" ? item.value.slice(0, length).replace(/\0.*$/s, "") : "";
+  return device === "" || /^(?:tun\d*|lo|eth\d+)$/.test(device) ? 0 : fail("ENODEV");
+}
+
 /** That say how the stack behaves, which ours does not do. */
 const UNSUPPORTED: ReadonlySet<string> = new Set([
-  ...["SO_ATTACH_FILTER", "SO_ATTACH_BPF", "SO_TXTIME", "SO_BINDTODEVICE", "SO_PEEK_OFF", "SO_RESERVE_MEM", "SO_TIMESTAMP"],
+  ...["SO_ATTACH_FILTER", "SO_ATTACH_BPF", "SO_TXTIME", "SO_PEEK_OFF", "SO_RESERVE_MEM", "SO_TIMESTAMP"],
   ...[
     "SO_TIMESTAMPNS",
     "TCP_MD5SIG",
@@ -231,7 +304,7 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
     "TCP_REPAIR_QUEUE",
     "TCP_QUEUE_SEQ",
   ],
-  ...["TCP_REPAIR_OPTIONS", "TCP_REPAIR_WINDOW", "TCP_ULP", "TCP_ZEROCOPY_RECEIVE", "TCP_TX_DELAY"],
+  ...["TCP_REPAIR_OPTIONS", "TCP_REPAIR_WINDOW", "TCP_ZEROCOPY_RECEIVE", "TCP_TX_DELAY"],
   ...["TCP_SAVED_SYN", "TCP_AO_ADD_KEY", "TCP_AO_DEL_KEY", "TCP_AO_INFO", "TCP_AO_GET_KEYS"],
   ...["TCP_AO_REPAIR", "IP_OPTIONS", "IP_HDRINCL", "IP_MINTTL"],
   "IPV6_MINHOPCOUNT",
@@ -290,7 +363,7 @@ const SWITCHES: ReadonlySet<string> = new Set([
 const RANGES: Readonly<Record<string, readonly [number, number]>> = {
   IP_MTU_DISCOVER: [0, 5],
   IPV6_MTU_DISCOVER: [0, 5],
-  SO_PRIORITY: [0, 0x7fff_ffff],
+  SO_BUF_LOCK: [0, 3],
   SO_BUSY_POLL: [0, 0x7fff_ffff],
   SO_TXREHASH: [-1, 1],
   TCP_THIN_DUPACK: [0, 1],

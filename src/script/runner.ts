@@ -9,7 +9,7 @@ import type { ConnectionConfig } from "../tcp/config.js";
 import type { ProfileName } from "../tcp/profiles.js";
 import { FIN, PSH } from "../wire/tcp-flags.js";
 import { type Action, directionOf, type PacketEvent, type Script, type ScriptEvent } from "./ast.js";
-import { CODE_CONSTANTS } from "./constants.js";
+import { CODE_CONSTANTS, ERRNOS } from "./constants.js";
 import { profileOfScript } from "./dialect.js";
 import { ScriptFailure, UnsupportedError } from "./errors.js";
 import { type Names, runCode } from "./evaluator.js";
@@ -329,7 +329,8 @@ export class Runner {
     if (wanted === null) return;
     const value = numberOf(wanted);
     const expected = errno === "" ? String(value) : `${value} ${errno}`;
-    const isSame = value === result.value && (errno === "" ? result.value !== -1 || value === -1 : errno === result.errno);
+    const isErrno = errno === result.errno || (ERRNOS[errno] !== undefined && ERRNOS[errno] === ERRNOS[result.errno]);
+    const isSame = value === result.value && (errno === "" ? result.value !== -1 || value === -1 : isErrno);
     if (!isSame) throw new ScriptFailure(`${event.action.call.name} returned ${got}`, expected, got);
   }
 

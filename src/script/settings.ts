@@ -14,7 +14,10 @@ export interface Settings {
   readonly toleranceUs: Micros | undefined;
   /** The same as a share of the time since the event before; the larger one holds. */
   readonly tolerancePercent: number;
+  /** Of the packets. */
   readonly family: 4 | 6;
+  /** Sockets of IPv6 with addresses of IPv4 (RFC 4038 §4.2). */
+  readonly isMapped: boolean;
   readonly mtuBytes: number;
   readonly local: IpAddress;
   readonly remote: IpAddress;
@@ -100,6 +103,7 @@ export function readSettings(options: readonly ScriptOption[], commandLine: Read
     // As packetdrill has it: the timers of a kernel keep their time to an eighth.
     tolerancePercent: number("tolerance_percent", 12.5),
     family,
+    isMapped: version === "ipv4-mapped-ipv6",
     mtuBytes: number("mtu", 1500),
     local,
     remote,
@@ -109,7 +113,7 @@ export function readSettings(options: readonly ScriptOption[], commandLine: Read
     strictSegments: values.has("strict_segments"),
     isDry: values.has("dry_run"),
     definitions: {
-      ...usualDefinitions(family, local, remote),
+      ...usualDefinitions(version === "ipv4" ? 4 : 6, local, remote),
       ...definitionsOf([...options, ...Object.entries(commandLine).map(([name, value]) => ({ name, value }))]),
     },
   };

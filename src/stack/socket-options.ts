@@ -230,6 +230,11 @@ export class SocketOptions {
         if (tcb !== undefined) setQuickAck(tcb, value);
         return;
       case "TCP_MAXSEG":
+        if (value === 0 && tcb === undefined) {
+          const { mssBytes, ...others } = this.config;
+          this.config = others;
+          return;
+        }
         inRange(name, value, 88, 32_767);
         this.#change({ mssBytes: value });
         if (tcb !== undefined) live.setMaxSegment(tcb, value);
@@ -282,14 +287,19 @@ export class SocketOptions {
         return;
       }
       case "TCP_WINDOW_CLAMP":
-        // Note: Linux does the same: half the least buffer at least.
-        inRange(name, value, 1, LARGEST_BUFFER);
+        // Note: Linux does the same: half the least buffer at least, and 0 for none before there is a connection.
+        if (value === 0 && tcb === undefined) {
+          this.#change({ windowClampBytes: 0 });
+          return;
+        }
+        inRange(name, value, -LARGEST_BUFFER, LARGEST_BUFFER);
+        if (value === 0) throw invalid(name, value);
         this.#change({ windowClampBytes: Math.max(value, LEAST_BUFFER / 2) });
         tcb?.linux?.bound(value);
         return;
       case "TCP_RTO_MIN_US":
-        // Note: Linux has the same bounds: a tick of its clock, and TCP_RTO_MIN.
-        inRange(name, value, 1, 200_000);
+        // Note: Linux has the same bounds: two ticks of its clock, and TCP_RTO_MIN.
+        inRange(name, value, 1001, 200_000);
         this.#change({ rtoMinUs: value });
         if (tcb !== undefined) live.setTimeoutBounds(tcb, value, tcb.config.rtoMaxUs);
         return;
@@ -299,7 +309,7 @@ export class SocketOptions {
         if (tcb !== undefined) live.setTimeoutBounds(tcb, tcb.config.rtoMinUs, value * MILLISECOND);
         return;
       case "TCP_DELACK_MAX_US":
-        inRange(name, value, 1, 200_000);
+        inRange(name, value, 1001, 200_000);
         this.#change({ delayedAckMaxUs: value });
         if (tcb !== undefined) live.setDelayedAckMax(tcb, value);
         return;

@@ -206,6 +206,8 @@ export class StackSocket {
     const { connection } = this;
     if (this.#listener !== undefined) throw notConnected("recv");
     const peek = (flags & MSG_PEEK) !== 0;
+    if ((flags & MSG_OOB) !== 0 && connection === undefined && !this.#isBsd)
+      throw new RawTcpError("EINVAL", "recv: nothing urgent");
     if (connection !== undefined) {
       if ((flags & MSG_OOB) !== 0) return this.#receiveUrgent(connection, target, peek);
       const count = readStream(connection, target, this.#options.outOfBandInline, peek);

@@ -215,7 +215,8 @@ describe("control messages", () => {
 describe("what we do not have is named", () => {
   const lines: [string, string][] = [
     ["+0 mmap(1, 2) = 0", "the system call mmap"],
-    ["+0 setsockopt(4, SOL_TCP, TCP_ULP, [1], 4) = 0", "the socket option TCP_ULP"],
+    ['+0 setsockopt(4, SOL_TCP, TCP_ULP, "tls", 4) = 0', "the socket option TCP_ULP with tls"],
+    ["+0 setsockopt(4, SOL_TCP, TCP_REPAIR, [1], 4) = 0", "the socket option TCP_REPAIR"],
     ["+0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 5", "sockets that are not SOCK_STREAM"],
     ["+0 `make install`", 'the command "make install"'],
     ["+0 `sysctl -q net.ipv4.tcp_nothing=1`", "sysctl net.ipv4.tcp_nothing"],
