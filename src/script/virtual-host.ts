@@ -61,8 +61,43 @@ export function openVirtualHost({ settings, options, commands, random, start, wa
     configure(command) {
       const changes = apply(command);
       world.stack.reconfigure(changes.stack);
+      const present = only(changes.connection, PRESENT);
+      world.stack.adopt({ ...present, ...only(changes.connection, AT_SYN) }, present);
       if (changes.forgetsPeers) world.stack.fastOpenCache.clear();
     },
     close() {},
   };
+}
+
+/** What a listener looks up when a SYN comes. */
+const AT_SYN: ReadonlySet<string> = new Set([
+  ...["timestamps", "sack", "windowScaling", "ecn", "ecnFallback", "accurateEcnOption", "accurateEcnBeacon", "fastOpen"],
+  ...["fastOpenWithoutCookie", "synAckRetries", "reflectsTos", "reorderingSegments", "initialWindowSegments", "leastPeerMss"],
+]);
+/** What Linux looks up whenever it needs it, so that it holds for connections that are there. */
+const PRESENT: ReadonlySet<string> = new Set([
+  ...[
+    "restartAfterIdle",
+    "tailLossProbe",
+    "rack",
+    "dsack",
+    "tunesReceiveBuffer",
+    "forwardRto",
+    "thinLinearTimeouts",
+    "finWait2Us",
+  ],
+  ...[
+    "r1Retries",
+    "r2Us",
+    "orphanTimeoutUs",
+    "challengeAckIntervalUs",
+    "timeWaitIgnoresReset",
+    "resetsOverflow",
+    "shrinksWindow",
+  ],
+  ...["compressedAcks", "ackCompressionUs", "acknowledgesAtOnce"],
+]);
+
+function only(changes: Partial<ConnectionConfig>, names: ReadonlySet<string>): Partial<ConnectionConfig> {
+  return Object.fromEntries(Object.entries(changes).filter(([name]) => names.has(name)));
 }

@@ -96,6 +96,12 @@ export class Stack implements ListenerHost {
     if (synCookies !== undefined) for (const listener of this.#listeners) listener.synCookies = synCookies;
   }
 
+  /** The same for what listens and for what is connected. */
+  adopt(listening: Partial<ConnectionConfig>, connected: Partial<ConnectionConfig>): void {
+    for (const listener of this.#listeners) listener.config = { ...listener.config, ...listening };
+    for (const connection of this.connections()) connection.adopt(connected);
+  }
+
   /** Connections of every state, half-open ones and TIME-WAIT included. */
   get connectionCount(): number {
     return this.#table.size;

@@ -186,6 +186,11 @@ export class Connection {
     options.setTtl(this.tcb, ttl);
   }
 
+  /** What its host was told to do from now on, as `sysctl` does. */
+  adopt(changes: Partial<ConnectionConfig>): void {
+    options.adopt(this.tcb, changes);
+  }
+
   /** TOS or traffic class without its ECN bits (Diffserv). Throws RawTcpError `EINVAL`. */
   setTos(tos: number): void {
     options.setTos(this.tcb, tos);

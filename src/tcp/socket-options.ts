@@ -66,6 +66,12 @@ export function setThinLinearTimeouts(tcb: Tcb, thinLinearTimeouts: boolean): vo
   change(tcb, { thinLinearTimeouts });
 }
 
+/** Takes changes of the host's options that hold for what is connected too; values are taken as they are. */
+export function adopt(tcb: Tcb, changes: Partial<ConnectionConfig>): void {
+  change(tcb, changes);
+  tcb.sack.tellsDuplicates = tcb.config.dsack;
+}
+
 /** SO_LINGER in µs: what CLOSE waits before it gives up with RST; 0 does so at once, NEVER not at all. Throws `EINVAL` if negative. */
 export function setLinger(tcb: Tcb, lingerUs: Micros): void {
   if (lingerUs !== 0) checkTime("linger time", lingerUs);

@@ -38,6 +38,32 @@ describe("commands in the middle of a script", () => {
   });
 });
 
+describe("sysctls in the middle of a script", () => {
+  const LISTENING = ACCEPTED.split("\n").slice(0, 5).join("\n");
+
+  it("hold for a SYN that comes later", () => {
+    const script = `${LISTENING}
+  +0 \`sysctl -q net.ipv4.tcp_sack=0\`
+  +0 < S 0:0(0) win 32792 <mss 1000,sackOK,nop,nop>
+  +0 > S. 0:0(0) ack 1 <mss 1460>`;
+    expect(told(judge(script))).toBe("pass");
+    expect(told(judge(script.replace("tcp_sack=0", "tcp_sack=1")))).toContain("options are");
+  });
+
+  it("hold for a connection that is there, where Linux looks them up each time", () => {
+    const script = `${ACCEPTED.replace("<mss 1000>", "<mss 1000,sackOK,nop,nop>").replace("<mss 1460>", "<mss 1460,nop,nop,sackOK>")}
+  +0 < P. 1:101(100) ack 1 win 32792
+  +0 > . 1:1(0) ack 101
+  +0 \`sysctl -q net.ipv4.tcp_dsack=0\`
+  +0 < P. 1:101(100) ack 1 win 32792
+  +0 > . 1:1(0) ack 101
+  +0 \`sysctl -q net.ipv4.tcp_dsack=1\`
+ +.6 < P. 1:101(100) ack 1 win 32792
+  +0 > . 1:1(0) ack 101 <nop,nop,sack 1:101>`;
+    expect(told(judge(script))).toBe("pass");
+  });
+});
+
 describe("metrics of the route", () => {
   const opened = (command: string, window = "64240"): string => `\`${command}\`
    0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
