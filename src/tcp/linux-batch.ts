@@ -116,9 +116,7 @@ export function cutAnew({ sent }: Tcb, segment: SentSegment, full: number): void
 /** A segment is sent again with those of its batch that may leave with it. Returns whether it has PSH. */
 export function repeatsBatch(tcb: Tcb, lx: LinuxControl, segment: SentSegment, isHead: boolean): boolean {
   const { sent, batch } = tcb;
-  if (batch.againEnd !== -1 && segment.batchEnd === batch.againEnd && seqLe(segment.end, batch.againEnd)) {
-    return segment.push || segment.end === batch.againEnd;
-  }
+  if (isOfRepeatedBatch(tcb, segment)) return segment.push || segment.end === batch.againEnd;
   const free = isHead ? 1 : Math.min(lx.window - linuxFlight(tcb, lx), largestBatch(tcb, lx, lx.mss));
   const from = sent.indexOf(segment);
   let count = 0;
@@ -134,6 +132,11 @@ export function repeatsBatch(tcb: Tcb, lx: LinuxControl, segment: SentSegment, i
   }
   batch.againEnd = count > 1 ? end : -1;
   return segment.push;
+}
+
+/** Whether a segment belongs to the batch of which others were just sent again. */
+export function isOfRepeatedBatch({ batch }: Tcb, segment: SentSegment): boolean {
+  return batch.againEnd !== -1 && segment.batchEnd === batch.againEnd && seqLe(segment.end, batch.againEnd);
 }
 
 /** Small segments behind one that is sent again go with it (tcp_retrans_try_collapse). Returns whether the last of them had PSH. */

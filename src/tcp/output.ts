@@ -12,7 +12,17 @@ import { synAckEcnFlags, synEcnFlags } from "./ecn.js";
 import { emitSegment, setUrgentPointer } from "./emit.js";
 import { synSpace } from "./fast-open.js";
 import { restartAfterIdle } from "./initial-window.js";
-import { batched, batchedLength, batchSent, cutAnew, joinsSmall, noteWindowUse, pushes, repeatsBatch } from "./linux-batch.js";
+import {
+  batched,
+  batchedLength,
+  batchSent,
+  cutAnew,
+  isOfRepeatedBatch,
+  joinsSmall,
+  noteWindowUse,
+  pushes,
+  repeatsBatch,
+} from "./linux-batch.js";
 import type { LinuxControl } from "./linux-control.js";
 import { awaitsThird, synAckDeadline } from "./linux-fast-open.js";
 import { linuxProbeDue } from "./linux-mtu-probing.js";
@@ -173,7 +183,8 @@ function sendLostAsLinux(tcb: Tcb, lx: LinuxControl, now: Micros, out: OutgoingP
   if (room <= 0 && segment.seq !== snd.una) return false;
   if (room > 0 && segment.length > room) sent.split(segment, room);
   const isFirst = segment === sent.first;
-  if (!isHead && isPaced(tcb, now)) return false;
+  const isBegun = isOfRepeatedBatch(tcb, segment);
+  if (!isHead && !isBegun && isPaced(tcb, now)) return false;
   cutAnew(tcb, segment, segmentBytes(tcb));
   const push = repeatsBatch(tcb, lx, segment, isHead);
   const note = lx.state === "loss" ? NOTE_TIMEOUT : NOTE_FAST;
@@ -181,7 +192,9 @@ function sendLostAsLinux(tcb: Tcb, lx: LinuxControl, now: Micros, out: OutgoingP
     tcb.timers.retransmission = NEVER;
     tcb.timers.tlp = NEVER;
   }
-  return sendAgain(tcb, now, out, segment, note, push);
+  const { againEnd } = tcb.batch;
+  const paced = isBegun ? 0 : againEnd === -1 ? segment.length : seqDiff(againEnd, segment.seq);
+  return sendAgain(tcb, now, out, segment, note, push, false, paced);
 }
 
 /** Sends again the first segment that is taken for lost, as far as the congestion window allows. */
@@ -203,7 +216,7 @@ function sendLost(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   // SHLD-16: inside the window as it is now.
   if (seqDiff(segment.end, snd.una) > snd.wnd) {
     if (index > 0) return false;
-    if (segment.length > snd.wnd) sent.split(segment, snd.wnd);
+    sent.split(segment, snd.wnd);
   }
   return sendAgain(tcb, now, out, segment, recovery.loss ? NOTE_TIMEOUT : recovery.active ? NOTE_FAST : NOTE_CUT_ANEW);
 }
@@ -356,6 +369,7 @@ function sendAgain(
   note: string,
   push = segment.push,
   isProbe = false,
+  paced?: number,
 ): boolean {
   if (tcb.mtuSearch.probeBytes > 0) mtuProbeRepeated(tcb, segment, now);
   const most = segmentBytes(tcb);
@@ -367,7 +381,7 @@ function sendAgain(
   const data = Math.min(segment.length, Math.max(0, seqDiff(tcb.dataEnd, segment.seq)));
   emitData(tcb, now, out, segment.seq, data, note, tcb.linuxSender === undefined ? undefined : push && seqGe(segment.end, end));
   tcb.sent.resend(segment, now, isProbe);
-  pace(tcb, segment.length, now);
+  if (paced !== 0) pace(tcb, paced ?? segment.length, now);
   tcb.rate.sent(segment, false, now);
   tcb.counters.retransmits++;
   tcb.counters.bytesRetransmitted += data;

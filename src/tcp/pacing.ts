@@ -21,7 +21,9 @@ const UNPACED = 10;
 export function pacingRate(tcb: Tcb): number {
   const { congestion, rtt, config } = tcb;
   if (rtt.srtt === 0) return 0;
-  const window = Math.max(congestionWindow(tcb), tcb.sent.inFlightBytes);
+  // Note: Linux counts what is lost and what is SACKed too (packets_out).
+  const outstanding = tcb.linuxSender === undefined ? tcb.sent.inFlightBytes : tcb.sent.length * tcb.snd.mss;
+  const window = Math.max(congestionWindow(tcb), outstanding);
   const ratio = window < congestion.ssthresh / 2 ? SLOW_START_RATIO : RATIO;
   return Math.min(config.maxPacingRate, (ratio * window * SECOND) / rtt.srtt);
 }
@@ -52,4 +54,6 @@ export function pace(tcb: Tcb, bytes: number, now: Micros): void {
 /** The time has come: `pollTransmit` sends what waits. */
 export function pacingTimeout(tcb: Tcb): void {
   tcb.timers.pacing = NEVER;
+  // Note: in Linux what is lost then comes first (tcp_tsq_write).
+  if (tcb.linuxSender !== undefined && tcb.sent.lostSegments > 0) tcb.linuxSender.repetition = "lost";
 }

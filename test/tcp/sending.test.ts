@@ -150,6 +150,13 @@ describe.each(WORLDS)("a life over IPv6, $name", (world) => {
 });
 
 describe.each(WORLDS)("urgent data of ours (RFC 9293 §3.8.5) (MUST-30), $name", (world) => {
+  test.each([4, 6] as const)("over IPv%d it is marked, and the checksum counts that", (family) => {
+    const h = new Harness(world, {}, family).connect();
+    const [sent] = h.send(10, true);
+    expect(sent?.flags).toContain("U");
+    expect(sent?.up).toBe(10);
+  });
+
   test("the pointer names the byte behind it (MUST-62), on every segment up to there", () => {
     const h = reach("ESTABLISHED", world);
     h.conn.send(new Uint8Array(1_200));

@@ -79,6 +79,18 @@ describe("SEND", () => {
     expect(h.events()).toEqual([]);
   });
 
+  test("as Linux: a user that was refused is told when a third of the buffer is free, buffers' own memory counted", () => {
+    const h = reach("ESTABLISHED", WRAPPING, { sender: "linux", receiver: "linux", sendBufferBytes: 20_000 });
+    const taken = h.conn.send(new Uint8Array(100_000));
+    expect(taken).toBeLessThan(100_000);
+    h.poll();
+    h.rcv({ flags: ".", ack: 1_001, wnd: 60_000 });
+    expect(h.events()).toEqual([]);
+    for (let ack = 2_001; ack <= h.sndMax; ack += 1_000) h.rcv({ flags: ".", ack, wnd: 60_000 });
+    expect(h.events()).toEqual(["writable"]);
+    expect(h.conn.writableBytes).toBeGreaterThan(0);
+  });
+
   test("an offset and a length choose the bytes; they are copied", () => {
     const h = reach("ESTABLISHED");
     const data = pattern(20);

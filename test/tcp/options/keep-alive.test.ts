@@ -93,6 +93,13 @@ describe.each(WORLDS)("keep-alive (MAY-5), $name", (world) => {
     expect(texts(h.advance(1))).toEqual([". 100+0 ack 1"]);
   });
 
+  test("data that the user sends in the same moment is probe enough", () => {
+    const h = reach("ESTABLISHED", world, FAST);
+    h.now = h.conn.nextTimeout();
+    h.conn.handleTimeout(h.now);
+    expect(texts(h.send(100))).toEqual(["P. 1+100 ack 1"]);
+  });
+
   test("not while the window is closed over data: it is probed anyway", () => {
     const h = reach("ESTABLISHED", world, FAST);
     h.rcv({ flags: ".", wnd: 0 });
