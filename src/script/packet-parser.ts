@@ -105,7 +105,7 @@ function readTcp(scanner: Scanner, direction: PacketDirection, ip: IpMarks): Act
     } else flags |= FLAGS[letter] ?? 0;
   }
   const [, start = "", end, size, mark] = scanner.expect(
-    /(\d+|\.\.\.)(?::(\d+))?\((\d+)\)(!)?/y,
+    /(\d+|\.\.\.)(?:\s*:\s*(\d+))?\s*\(\s*(\d+)\s*\)(!)?/y,
     "sequence numbers as start:end(length), such as 1:1001(1000)",
   );
   const seqRule = start === "..." ? "any" : mark === "!" ? "absolute" : undefined;
@@ -216,7 +216,7 @@ function readOption(scanner: Scanner): PacketOption {
   return { kind: "nop" };
 }
 
-const BLOCK = /(\d+):(\d+)/y;
+const BLOCK = /(\d+)\s*:\s*(\d+)/y;
 
 function stamp(scanner: Scanner, text: string | undefined): number | null {
   return text === undefined || text.startsWith(".") ? null : scanner.number(text, U32, "a timestamp");
@@ -268,7 +268,7 @@ function readQuote(scanner: Scanner): IcmpQuote | string | undefined {
   }
   const foreign = scanner.accept(/\[\s*(sctp|udplite)\b[^\]]*\]/y)?.[1];
   if (foreign !== undefined) return `ICMP that quotes ${foreign}`;
-  const tcp = scanner.accept(/\[\s*(?:tcp\s+)?(\d+):(\d+)\((\d+)\)([^\]]*)\]/y);
+  const tcp = scanner.accept(/\[\s*(?:tcp\s+)?(\d+)\s*:\s*(\d+)\s*\(\s*(\d+)\s*\)([^\]]*)\]/y);
   if (tcp === undefined) return undefined;
   if (/\/\s*udp/.test(tcp[4] ?? "")) return "TCP in UDP";
   const seq = scanner.number(tcp[1] ?? "0", U32, "a sequence number");

@@ -41,7 +41,7 @@ function readOptions(scanner: Scanner): ScriptOption[] {
       options.push({ name: `-D ${defined[1]}`, value: defined[2] ?? "", place });
       continue;
     }
-    const option = scanner.accept(/--([A-Za-z_]\w*)(?:=("[^"\n]*"|\w+=(?:"[^"\n]*"|`[^`\n]*`)|[^\s#]+))?/y);
+    const option = scanner.accept(/--([A-Za-z_]\w*)(?:[ \t]*=[ \t]*("[^"\n]*"|\w+=(?:"[^"\n]*"|`[^`\n]*`)|[^\s#]+))?/y);
     if (option === undefined) return options;
     options.push({ name: option[1] ?? "", value: (option[2] ?? "").replace(/^"(.*)"$/, "$1"), place });
   }

@@ -247,6 +247,15 @@ describe("comments, options, commands, code", () => {
   });
 });
 
+it("blanks may stand between the parts of an option line, of sequence numbers and of blocks", () => {
+  const { options, events } = parseScript("--mtu = 1400\n--strict_segments\n0 > . 1 : 1001 ( 1000 ) ack 1 <sack 5 : 6>");
+  expect(options.map(({ name, value }) => [name, value])).toEqual([
+    ["mtu", "1400"],
+    ["strict_segments", ""],
+  ]);
+  expect(events[0]?.action).toMatchObject({ packet: { seq: 1, length: 1000, options: [{ blocks: [{ left: 5, right: 6 }] }] } });
+});
+
 describe("what is no script", () => {
   const wrong: [string, number, number, string][] = [
     ["x", 1, 1, 'a time, such as 0.1, +0.1, +.1~+.2, 0.1...0.2 or "*"'],
