@@ -15,7 +15,8 @@ export interface SimpleCommand {
 export function pipelinesOf(text: string): SimpleCommand[][] {
   const found: SimpleCommand[][] = [];
   const variables = new Map<string, string>();
-  for (const { pipeline, isAlternative } of new ShellReader(text).read()) {
+  const read = new ShellReader(text).read();
+  for (const [i, { pipeline, isAlternative }] of read.entries()) {
     // What stands behind || is for the case that the first fails.
     if (isAlternative) continue;
     const expanded = pipeline.map(({ words, into }) => ({
@@ -34,12 +35,20 @@ export function pipelinesOf(text: string): SimpleCommand[][] {
     while (/^[A-Za-z_]\w*=/.test(plain[0]?.words[0] ?? "")) plain[0]?.words.shift();
     const [name = ""] = plain[0]?.words ?? [];
     if (CONTROL.test(name)) throw new UnsupportedError(`"${name}" of a shell`);
-    found.push(plain.flatMap(({ words, into }) => unwrapped(words, into)));
+    const commands = plain.flatMap(({ words, into }) => unwrapped(words, into));
+    // Where a failure has its remedy, what a program tells is no condition of the script.
+    const isAsked = read[i + 1]?.isAlternative === true;
+    if (!isAsked) found.push(commands);
+    else if (!QUESTION.test(commands[0]?.words[0] ?? ""))
+      found.push(commands.filter(({ words }, at) => at === 0 || baseName(words[0] ?? "") === "tee"));
   }
   return found;
 }
 
 const CONTROL = /^(?:if|then|else|elif|fi|for|while|until|do|done|case|esac|select|function|\(|\)|\{|\}|!|\[\[)$/;
+
+/** Programs that do nothing but answer. */
+const QUESTION = /(?:^|\/)(?:test|\[|e?grep|which|command|type)$/;
 
 /** Programs that run others: what they run counts. */
 const WRAPPERS = /^(?:sudo|env|exec|command|nice|nohup|time|eval|busybox|builtin)$/;

@@ -7,7 +7,10 @@ import type { HostChanges, Reader } from "./sysctl.js";
 
 /** Whether a sysctl is one of FreeBSD's trees. */
 export function isFreeBsdName(name: string): boolean {
-  return /^(?:net\.inet6?|net\.link|net\.isr|kern|hw|debug|security|vfs|vm)\./.test(name) && !/^kern\.core/.test(name);
+  return (
+    /^(?:net\.inet6?|net\.link|net\.isr|net\.route|net\.fibs|net\.pf|net\.bpf|kern|hw|debug|security|vfs|vm)\./.test(name) &&
+    !/^kern\.core/.test(name)
+  );
 }
 
 /** What it changes of the whole stack. */
@@ -111,7 +114,7 @@ const HARMLESS = new RegExp(
     "tso|path_mtu_discovery|do_prr|do_prr_conservative|do_lrd|rfc3390|rfc6675_pipe|v6mssdflt|v6pmtud_blackhole_mss",
     "pmtud_blackhole_mss|udp_tunneling_overhead|(?:send|recv)buf_(?:inc|max|auto_lowat)|recvbuf_auto|nolocaltimewait|maxtcptw",
     "log_.*|blackhole|blackhole_local|syncookies|syncookies_only|isn_reseed_interval|ts_offset_per_conn|ack_war_\\w+|per_cpu_timers",
-    "do_tcpdrain|tcbhashsize|soreceive_stream|signature_verify_input|always_.*_sack|split_limit|map_limit|msl_local|nolocal_timewait",
+    "functions_available|pcap_packets|pcbcount|stats_perconn\\w*|timer_race|do_tcpdrain|tcbhashsize|soreceive_stream|signature_verify_input|always_.*_sack|split_limit|map_limit|msl_local|nolocal_timewait",
   ].join("|")})$`,
 );
 

@@ -14,6 +14,7 @@ describe("a shell's language", () => {
     ["a | b | c", [[["a"], ["b"], ["c"]]]],
     ["a > /dev/null 2>&1 < in", [[["a"]]]],
     ["a || b || c && d", [[["a"]], [["d"]]]],
+    ["a | grep -q b || c; a | tee f || d; test -e g || h; a | grep i", [[["a"]], [["a"], ["tee", "f"]], [["a"], ["grep", "i"]]]],
     // biome-ignore lint/suspicious/noTemplateCurlyInString: a shell's.
     ["X=1 Y='2 3'; a $X ${Y} '$X' $Z", [[["a", "1", "2 3", "$X", "$Z"]]]],
     ["X=1 a", [[["a"]]]],
