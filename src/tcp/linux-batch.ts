@@ -97,13 +97,13 @@ export function batched(tcb: Tcb, segment: SentSegment, hasData: boolean): void 
   segment.push = (hasData && isLast && !batch.isUnfinished) || (batch.records.length > 0 && segment.end === batch.records[0]);
 }
 
-/** A lost segment is too large by now: what is left of its batch is cut anew as a whole, not segment by segment. */
+/** A batch is one buffer in Linux: where its first segment is too large by now, or was cut by an ACK, what is left is cut anew. */
 export function cutAnew({ sent }: Tcb, segment: SentSegment, full: number): void {
-  if (segment.length <= full) return;
+  if (segment.length === full) return;
   const { batchEnd } = segment;
-  for (;;) {
+  while (segment.end !== batchEnd) {
     const next = sent.at(sent.indexOf(segment) + 1);
-    if (!next?.lost || next.batchEnd !== batchEnd) break;
+    if (next === undefined || next.sacked || next.lost !== segment.lost || next.batchEnd !== batchEnd) break;
     sent.joinNext(segment);
   }
   segment.batchEnd = batchEnd;

@@ -3,7 +3,7 @@
  * the bytes, fill a receive buffer. Only a receiver that counts so advertises the windows that Linux does. The costs are those of packets
  * that come from a TUN device (`tun_alloc_skb`, `__alloc_skb`).
  */
-import { seqAdd, seqDiff, seqLe, seqLt } from "../base/seq.js";
+import { seqAdd, seqDiff, seqLe, seqLt, seqMax } from "../base/seq.js";
 
 /** Room that a driver leaves before a packet (NET_SKB_PAD). */
 const HEADROOM = 64;
@@ -52,8 +52,8 @@ export class ReceiveMemory {
     if (before !== undefined && seqLe(end, before.end)) return;
     if (before?.end === start && join(before, one)) return;
     // What the new one covers goes.
-    for (let one = this.#ahead[at]; one !== undefined && seqLe(one.end, end); one = this.#ahead[at]) {
-      this.#free(one.bytes);
+    for (let covered = this.#ahead[at]; covered !== undefined && seqLe(covered.end, end); covered = this.#ahead[at]) {
+      this.#free(covered.bytes);
       this.#ahead.splice(at, 1);
     }
     this.#ahead.splice(at, 0, one);
@@ -104,16 +104,14 @@ export class ReceiveMemory {
   collapseAhead(worth: (bytes: number) => number, most: number): void {
     const queue = this.#ahead;
     let little = 0;
-    for (let from = 0; from < queue.length; ) {
+    let from = 0;
+    for (let head = queue[from]; head !== undefined; head = queue[from]) {
+      let { bytes, end } = head;
       let to = from + 1;
-      let bytes = queue[from]?.bytes ?? 0;
-      const head = queue[from];
-      let end = head?.end ?? 0;
-      for (; to < queue.length && seqLe(queue[to]?.start ?? 0, end); to++) {
-        bytes += queue[to]?.bytes ?? 0;
-        if (seqLt(end, queue[to]?.end ?? end)) end = queue[to]?.end ?? end;
+      for (let next = queue[to]; next !== undefined && seqLe(next.start, end); next = queue[++to]) {
+        bytes += next.bytes;
+        end = seqMax(end, next.end);
       }
-      if (head === undefined) return;
       if (to - from > 1 || seqDiff(end, head.start) >= PAGE - SHARED_INFO) {
         const copies = this.#collapsed(queue.splice(from, to - from), head.start, worth);
         queue.splice(from, 0, ...copies);
@@ -135,17 +133,16 @@ export class ReceiveMemory {
   }
 
   #collapsed(queue: Held[], start: number, worth: (bytes: number) => number): Held[] {
-    const first = queue.findIndex(
+    const head = queue.find(
       (one, i) =>
         seqLt(one.start, start) || worth(one.bytes) > seqDiff(one.end, one.start) || (queue[i + 1]?.start ?? one.end) !== one.end,
     );
-    if (first < 0) return queue;
-    const bloated = queue.splice(first);
-    const from = bloated[0]?.start ?? start;
+    if (head === undefined) return queue;
+    const from = head.start;
     let end = from;
-    for (const one of bloated) {
+    for (const one of queue.splice(queue.indexOf(head))) {
       this.#free(one.bytes);
-      if (seqLt(end, one.end)) end = one.end;
+      end = seqMax(end, one.end);
     }
     let at = seqLt(from, start) ? start : from;
     while (seqLt(at, end)) {

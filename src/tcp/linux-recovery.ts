@@ -8,7 +8,7 @@ import { seqDiff, seqGt, seqLt } from "../base/seq.js";
 import { MILLISECOND, type Micros, NEVER } from "../base/time.js";
 import type { Segment } from "../wire/segment.js";
 import { tellsMarks } from "./ecn.js";
-import { updatePacingRate } from "./linux-batch.js";
+import { cutAnew, updatePacingRate } from "./linux-batch.js";
 import { isPast, justBefore, type LinuxControl } from "./linux-control.js";
 import { afterRepeatedSyn, measure, noteRepeated, told } from "./linux-delivery.js";
 import {
@@ -78,7 +78,7 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
   told.bySack = false;
   if (advanced) {
     told.passes(tcb);
-    sent.acknowledge(snd.una, told);
+    if (sent.acknowledge(snd.una, told) > 0) cutByAck(tcb, lx);
     if (tcb.mtuSearch.probeBytes > 0) noteProbeArrived(tcb, lx, now);
   }
   // Passed by, it would seem to lie ahead after 2 GiB.
@@ -113,6 +113,16 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
     startRetransmission(tcb, now);
     startTlp(tcb, now);
   }
+}
+
+/** SEG.ACK ends within a segment: of what is left of its batch there may be fewer by now (tcp_tso_acked). */
+function cutByAck(tcb: Tcb, lx: LinuxControl): void {
+  const { sent } = tcb;
+  const { first, length } = sent;
+  if (first === undefined) return;
+  cutAnew(tcb, first, lx.mss);
+  told.acked += length - sent.length;
+  if (tcb.sack.enabled) lx.delivered += length - sent.length;
 }
 
 /** The round-trip time of a SACK measures data that left after the head did: the timer may begin anew. */

@@ -181,11 +181,11 @@ function sendLostAsLinux(tcb: Tcb, lx: LinuxControl, now: Micros, out: OutgoingP
   // A window that was taken back holds back all but the head, which asks for it.
   const room = snd.wnd - seqDiff(segment.seq, snd.una);
   if (room <= 0 && segment.seq !== snd.una) return false;
+  cutAnew(tcb, segment, segmentBytes(tcb));
   if (room > 0 && segment.length > room) sent.split(segment, room);
   const isFirst = segment === sent.first;
   const isBegun = isOfRepeatedBatch(tcb, segment);
   if (!isHead && !isBegun && isPaced(tcb, now)) return false;
-  cutAnew(tcb, segment, segmentBytes(tcb));
   const push = repeatsBatch(tcb, lx, segment, isHead);
   const note = lx.state === "loss" ? NOTE_TIMEOUT : NOTE_FAST;
   if (isFirst && !isHead && tcb.timers.rack === NEVER) {
@@ -239,13 +239,20 @@ function sendTailLossProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean 
   recovery.tlpActive = true;
   tcb.counters.tailLossProbes++;
   const room = Math.min(seqDiff(tcb.dataEnd, snd.nxt), snd.wnd - seqDiff(snd.nxt, snd.una), segmentBytes(tcb));
-  recovery.tlpRetransmitted = room <= 0;
-  if (room > 0) sendData(tcb, now, out, room, "tail loss probe with new data");
+  // FIN, too, is new.
+  const isFin = room === 0 && tcb.linuxSender !== undefined && isFinAlone(tcb);
+  recovery.tlpRetransmitted = room <= 0 && !isFin;
+  if (room > 0 || isFin) sendData(tcb, now, out, room, "tail loss probe with new data");
   else sendAgain(tcb, now, out, last, "tail loss probe: the last segment again", last.push, true);
   recovery.tlpEndSeq = snd.nxt;
   if (tcb.linuxSender !== undefined) tcb.timers.tlp = NEVER;
   startRetransmission(tcb, now);
   return true;
+}
+
+/** Of what was queued FIN alone has not left, and the window has room for it. */
+function isFinAlone({ dataEnd, finQueued, snd }: Tcb): boolean {
+  return finQueued && snd.nxt === dataEnd && seqDiff(snd.nxt, snd.una) < snd.wnd;
 }
 
 /** Payload that fits beside the options that are due now (RFC 9293 MUST-16). */

@@ -54,6 +54,38 @@ describe("memory", () => {
     memory.read(3_000);
     expect(memory.used).toBe(0);
   });
+
+  test("what is ahead of each hole is copied together; where it is little it stays, and after much of that nothing more is looked at", () => {
+    const made = (): ReceiveMemory => {
+      const memory = new ReceiveMemory();
+      for (let hole = 0; hole < 3; hole++) memory.keepAhead(hole * 10_000, hole * 10_000 + 100, 140);
+      for (let i = 0; i < 4; i++) memory.keepAhead(30_000 + i * 1_000, 31_000 + i * 1_000, 1_040);
+      return memory;
+    };
+    const memory = made();
+    expect(memory.used).toBe(3 * 832 + 4 * 2_304);
+    memory.collapseAhead((bytes) => bytes, 10_000);
+    expect(memory.used).toBe(3 * 832 + 4_352 + 832);
+    const other = made();
+    other.collapseAhead((bytes) => bytes, 2 * 832);
+    expect(other.used).toBe(3 * 832 + 4 * 2_304);
+  });
+
+  test("what is ahead is dropped from its end on, a goal at a time, until there is room, and not before the newcomer", () => {
+    const made = (): ReceiveMemory => {
+      const memory = new ReceiveMemory();
+      for (let i = 0; i < 6; i++) memory.keepAhead(i * 2_000, i * 2_000 + 1_000, 1_040);
+      return memory;
+    };
+    const memory = made();
+    let asked = 0;
+    expect(memory.prune(0, 2 * 2_304, () => ++asked === 2)).toBe(3_000);
+    expect([memory.used, asked]).toEqual([2 * 2_304, 2]);
+    const other = made();
+    expect(other.prune(6_000, 2_304, () => false)).toBe(5_000);
+    expect(other.used).toBe(3 * 2_304);
+    expect(made().prune(50_000, 2_304, () => false)).toBeUndefined();
+  });
 });
 
 describe.each(WORLDS)("receiver as in Linux, $name", (world) => {
