@@ -86,6 +86,7 @@ function afterAck(tcb: Tcb, finAcked: boolean, now: Micros): void {
     if (tcb.sendQueue.length === 0 && (finAcked || !tcb.finQueued)) timers.persist = NEVER;
     return;
   }
+  if (tcb.linuxSender?.hasAckedNone) return;
   // RFC 6582 §3.2 step 3: in NewReno's recovery only the first partial ACK restarts the timer.
   if (!recovery.active || tcb.sack.enabled || !recovery.partialSeen) startRetransmission(tcb, now);
   if (recovery.active) recovery.partialSeen = true;

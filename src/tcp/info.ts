@@ -193,7 +193,8 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_sacked: sack.enabled ? sent.sackedSegments : Math.min(recovery.dupAcks, unacked),
     tcpi_lost: isSynLost
       ? unacked
-      : sent.lostSegments + (control === undefined ? Math.max(0, sent.retransmittedSegments - probed) : sent.repeatedSegments),
+      : sent.lostSegments +
+        (control === undefined ? Math.max(0, sent.retransmittedSegments - probed) : sent.repeatedSegments - sent.twiceSegments),
     tcpi_retrans: isSynLost ? 1 : control === undefined ? sent.retransmittedSegments : retransOut(tcb),
     tcpi_fackets: 0,
     tcpi_last_data_sent: elapsedMs(tcb.lastDataSentAt, now),

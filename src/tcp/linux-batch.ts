@@ -113,6 +113,16 @@ export function cutAnew({ sent }: Tcb, segment: SentSegment, full: number): void
   }
 }
 
+/** The last segment goes as a probe: its batch ends before it. */
+export function separateLast({ sent }: Tcb, last: SentSegment): void {
+  for (let i = sent.length - 2; i >= 0; i--) {
+    const before = sent.at(i);
+    if (before?.batchEnd !== last.batchEnd) break;
+    before.batchEnd = last.seq;
+  }
+  last.batchEnd = last.end;
+}
+
 /** A segment is sent again with those of its batch that may leave with it. Returns whether it has PSH. */
 export function repeatsBatch(tcb: Tcb, lx: LinuxControl, segment: SentSegment, isHead: boolean): boolean {
   const { sent, batch } = tcb;

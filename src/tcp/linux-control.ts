@@ -62,6 +62,8 @@ export class LinuxControl implements CongestionControl {
   headDue = false;
   /** The retransmission timer is to run so long after this ACK, for the peer seems to have taken back what it SACKed; 0 as usual. */
   renegWait: Micros = 0;
+  /** The last ACK has moved SND.UNA within a segment alone: timers run on. */
+  hasAckedNone = false;
   /** The last ACK has left segments in doubt, for which RACK's timer runs. */
   waitsForOrder = false;
   /** RACK: quarters of a round trip; recoveries until it is one again; a D-SACK that is to widen it; bytes delivered when one last did. */

@@ -16,7 +16,7 @@ export const MOST_PERSISTENT = 16;
 /** Segments in the network (tcp_packets_in_flight). */
 export function linuxFlight(tcb: Tcb, lx: LinuxControl): number {
   const { sent } = tcb;
-  return sent.length - (tcb.sack.enabled ? sent.sackedSegments : lx.renoSacked) - sent.lostSegments;
+  return sent.length - (tcb.sack.enabled ? sent.sackedSegments : lx.renoSacked) - sent.lostSegments + sent.twiceSegments;
 }
 
 /** The head of the queue was sent again, or something still is out again (tcp_any_retrans_done). */

@@ -53,6 +53,7 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
   const lostBefore = sent.lostSegments;
   told.begin(tcb, lx, seg, now);
   lx.waitsForOrder = false;
+  lx.hasAckedNone = false;
   let dsack = false;
   let tlpDsack = false;
   if (sack.enabled && seg.sackCount > 0) {
@@ -81,6 +82,7 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
     if (sent.acknowledge(snd.una, told) > 0) cutByAck(tcb, lx);
     if (tcb.mtuSearch.probeBytes > 0) noteProbeArrived(tcb, lx, now);
   }
+  lx.hasAckedNone = advanced && told.acked === 0;
   // Passed by, it would seem to lie ahead after 2 GiB.
   if (lx.state === "open" && seqGt(snd.una, lx.highSeq)) lx.highSeq = justBefore(snd.una);
   if (advanced && !sack.enabled && told.acked > 0) removeRenoSacks(tcb, lx, told.acked);

@@ -22,6 +22,7 @@ import {
   noteWindowUse,
   pushes,
   repeatsBatch,
+  separateLast,
 } from "./linux-batch.js";
 import type { LinuxControl } from "./linux-control.js";
 import { awaitsThird, synAckDeadline } from "./linux-fast-open.js";
@@ -243,7 +244,10 @@ function sendTailLossProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean 
   const isFin = room === 0 && tcb.linuxSender !== undefined && isFinAlone(tcb);
   recovery.tlpRetransmitted = room <= 0 && !isFin;
   if (room > 0 || isFin) sendData(tcb, now, out, room, "tail loss probe with new data");
-  else sendAgain(tcb, now, out, last, "tail loss probe: the last segment again", last.push, true);
+  else {
+    if (tcb.linuxSender !== undefined) separateLast(tcb, last);
+    sendAgain(tcb, now, out, last, "tail loss probe: the last segment again", last.push, true);
+  }
   recovery.tlpEndSeq = snd.nxt;
   if (tcb.linuxSender !== undefined) tcb.timers.tlp = NEVER;
   startRetransmission(tcb, now);

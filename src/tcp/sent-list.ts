@@ -24,6 +24,8 @@ export class SentSegment {
   endsRecord = false;
   /** It is out again, and not as a probe. */
   repeated = false;
+  /** It is out again though its first copy was not lost: both are on their way. */
+  isTwice = false;
   /** How often it was sent; more than 1 means that its round-trip time is ambiguous (Karn). */
   transmissions = 0;
   sacked = false;
@@ -80,6 +82,8 @@ export class SentList {
   lostSegments = 0;
   /** Segments in flight that were sent again, probes not counted. */
   repeatedSegments = 0;
+  /** Segments in flight both copies of which are. */
+  twiceSegments = 0;
   /** Segments in flight that are not the first copy. */
   retransmittedSegments = 0;
 
@@ -126,6 +130,7 @@ export class SentList {
     segment.order = ++this.#order;
     segment.transmissions = 1;
     segment.repeated = false;
+    segment.isTwice = false;
     segment.sacked = false;
     segment.lost = false;
     this.#ring[(this.#head + this.#count++) & this.#mask] = segment;
@@ -174,6 +179,10 @@ export class SentList {
   unmarkAllLost(): void {
     for (let i = 0; i < this.#count; i++) {
       const segment = this.at(i);
+      if (segment?.repeated && !segment.isTwice) {
+        segment.isTwice = true;
+        this.twiceSegments++;
+      }
       if (segment === undefined || !segment.lost) continue;
       segment.lost = false;
       this.lostBytes -= segment.length;
@@ -275,6 +284,8 @@ export class SentList {
     segment.endsRecord = false;
     rest.repeated = segment.repeated;
     if (rest.repeated) this.repeatedSegments++;
+    rest.isTwice = segment.isTwice;
+    if (rest.isTwice) this.twiceSegments++;
     segment.push = false;
     rest.sackedTo = rest.end;
     rest.lost = segment.lost;
@@ -332,6 +343,7 @@ export class SentList {
     this.lostSegments = 0;
     this.retransmittedSegments = 0;
     this.repeatedSegments = 0;
+    this.twiceSegments = 0;
   }
 
   /** The index of the first segment that ends after `seq`, by halving. */
@@ -368,6 +380,9 @@ export class SentList {
     if (!segment.repeated) return;
     segment.repeated = false;
     this.repeatedSegments--;
+    if (!segment.isTwice) return;
+    segment.isTwice = false;
+    this.twiceSegments--;
   }
 
   #cut(segment: SentSegment, una: number): number {
