@@ -142,7 +142,7 @@ const IPV4: Readonly<Record<string, Reader>> = {
   tcp_reflect_tos: (value) => ({ reflectsTos: isOn(value) }),
   tcp_thin_linear_timeouts: (value) => ({ thinLinearTimeouts: isOn(value) }),
   tcp_pingpong_thresh: only("tcp_pingpong_thresh", "1"),
-  tcp_base_mss: only("tcp_base_mss", "1024"),
+  tcp_base_mss: (value) => ({ mtuBaseMss: Number(value) }),
   tcp_mtu_probe_floor: only("tcp_mtu_probe_floor", "48"),
   tcp_probe_interval: only("tcp_probe_interval", "600"),
   tcp_probe_threshold: only("tcp_probe_threshold", "8"),

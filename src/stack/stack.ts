@@ -345,6 +345,9 @@ export class Stack implements ListenerHost {
         return "dropped: bad TCP checksum";
       }
     }
+    // Note: Linux does so where no key was agreed on (tcp_inbound_hash); TIME-WAIT alone does not look.
+    if (segment.hasMd5 && this.#config.connection?.receiver === "linux" && entry?.connection.state !== "TIME-WAIT")
+      return "dropped: a signature that nobody has asked for (RFC 2385)";
     if (entry === undefined) return this.#noConnection(packet, segment, now);
     if (entry.connection.state === "TIME-WAIT" && (segment.flags & SYN) !== 0) {
       const listener = this.#findListener(packet.destination, segment.destinationPort);

@@ -7,11 +7,12 @@ import { challengeAck } from "./challenge-ack.js";
 import { synAcknowledged } from "./fast-open.js";
 import { ackedBefore, awaitsThird, thirdArrived } from "./linux-fast-open.js";
 import { ackForRecovery, startTlp } from "./loss-recovery.js";
-import { startRetransmission } from "./output.js";
+import { persistDelay, startRetransmission } from "./output.js";
 import { largestWindowGrew } from "./path-mtu.js";
 import { tellWritable } from "./send-space.js";
 import { setState, startTimeWait } from "./set-state.js";
 import type { Tcb } from "./tcb.js";
+import { windowPatienceEnd } from "./user-timeout.js";
 
 /** Takes SEG.ACK and SEG.WND. Returns "" to go on with the sixth step, or what became of the segment. */
 export function processAck(tcb: Tcb, seg: Segment, now: Micros): string {
@@ -48,6 +49,9 @@ export function processAck(tcb: Tcb, seg: Segment, now: Micros): string {
     if (duplicate || counts || seg.sackCount > 0 || tcb.recovery.tlpActive) ackForRecovery(tcb, seg, previousUna, duplicate, now);
   }
   updateWindow(tcb, seg, now);
+  // Note: every ACK with which the window stays closed puts off Linux's next probe (tcp_ack_probe).
+  if (tcb.linuxSender !== undefined && tcb.timers.persist !== NEVER && tcb.sent.length === 0)
+    tcb.timers.persist = Math.min(now + persistDelay(tcb), windowPatienceEnd(tcb));
   return "";
 }
 

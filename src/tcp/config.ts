@@ -150,6 +150,8 @@ export interface ConnectionConfig {
    * large segments smaller ones, then a search upwards by probes. 2: such a search from the start.
    */
   readonly mtuProbing: MtuProbing;
+  /** The MSS with which Linux's search begins (net.ipv4.tcp_base_mss). */
+  readonly mtuBaseMss: number;
   /** What asks a peer with a closed window: a byte beyond it (RFC 9293 §3.8.6.1), or an old number without data, as Linux has it. */
   readonly zeroWindowProbe: "byte" | "old-number";
   /** Initial congestion window in segments. */
@@ -292,6 +294,7 @@ export const DEFAULT_CONFIG: ConnectionConfig = {
   challengeAckIntervalUs: 500 * MILLISECOND,
   // Linux's default is 0, and a connection whose path is a black hole hangs.
   mtuProbing: 1,
+  mtuBaseMss: 1024,
   zeroWindowProbe: "byte",
   // RFC 6928 §2.
   initialWindowSegments: 10,

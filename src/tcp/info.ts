@@ -180,7 +180,7 @@ export function tcpInfo(tcb: Tcb, now: Micros): TcpInfo {
     tcpi_ca_state: isSynLost ? TCP_CA_STATES.Loss : caState(tcb),
     tcpi_retransmits: probing ? 0 : tcb.backoffs,
     tcpi_probes: probing ? tcb.backoffs : 0,
-    tcpi_backoff: isWaiting ? 0 : backoff,
+    tcpi_backoff: isWaiting ? 0 : opens ? Math.max(0, backoff - config.synLinearTimeouts) : backoff,
     tcpi_options: optionBits(tcb),
     tcpi_snd_wscale: snd.windShift,
     tcpi_rcv_wscale: rcv.windShift,

@@ -139,7 +139,7 @@ function takeAhead(tcb: Tcb, linux: LinuxReceiver, before: number): void {
   // A FIN that text has passed over was none.
   if (rcv.finSeen && seqLt(rcv.fin, rcv.nxt)) rcv.finSeen = false;
   if (outOfOrder.size > 0) {
-    if (tcb.sack.enabled) tcb.sack.overlap(outOfOrder, before, rcv.nxt);
+    if (tcb.sack.enabled) tcb.sack.extend(outOfOrder, before, rcv.nxt);
     while (outOfOrder.size > 0 && seqLe(outOfOrder.start(0), rcv.nxt)) {
       const end = outOfOrder.end(0);
       linux.memory.advance(end);

@@ -155,10 +155,14 @@ export function joinsSmall(tcb: Tcb, segment: SentSegment, most: number): boolea
   let push = false;
   for (;;) {
     const next = sent.at(sent.indexOf(segment) + 1);
-    if (next === undefined || next.sacked || next.batchEnd !== next.end || segment.endsRecord) return push;
-    if (segment.length + next.length > most || seqDiff(next.end, snd.una) > snd.wnd) return push;
-    push = next.push;
+    // FIN alone: a buffer of its own, without a byte.
+    const isFin = next !== undefined && next.length === 1 && next.seq === tcb.dataEnd;
+    if (next === undefined || next.sacked || segment.endsRecord || (next.batchEnd !== next.end && !isFin)) return push;
+    const length = segment.length + (isFin ? 0 : next.length);
+    if (length > most || seqDiff(next.end, snd.una) > snd.wnd + (isFin ? 1 : 0)) return push;
+    push = isFin ? segment.push || push : next.push;
     sent.joinNext(segment);
+    segment.push = push;
   }
 }
 
@@ -262,7 +266,7 @@ function waitsForMore(
 }
 
 /** Bytes from SND.NXT to the next end of a record. */
-function recordEnd(tcb: Tcb): number {
+export function recordEnd(tcb: Tcb): number {
   const [first] = tcb.batch.records;
   return first === undefined ? Number.POSITIVE_INFINITY : seqDiff(first, tcb.snd.nxt);
 }

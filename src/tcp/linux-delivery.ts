@@ -32,7 +32,11 @@ class Told implements DeliveryWitness {
   /** What had not been sent again when the state began was delivered (F-RTO). */
   originalDelivered = false;
 
+  /** SND.WND as this segment has it, if it opens it. */
+  window = 0;
+
   begin(tcb: Tcb, lx: LinuxControl, seg: Segment, now: Micros): void {
+    this.window = Math.max(tcb.snd.wnd, seqLt(seg.seq, tcb.snd.wl1) ? 0 : seg.wnd << tcb.snd.windShift);
     this.tcb = tcb;
     this.lx = lx;
     this.now = now;

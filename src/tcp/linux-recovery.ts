@@ -21,7 +21,7 @@ import {
   noteReordering,
   removeRenoSacks,
 } from "./linux-loss.js";
-import { noteProbeArrived, probeFailed } from "./linux-mtu-probing.js";
+import { linuxProbeAcked, linuxProbeLost } from "./linux-mtu-probing.js";
 import {
   beginReduction,
   changeState,
@@ -80,13 +80,13 @@ export function linuxAck(tcb: Tcb, lx: LinuxControl, seg: Segment, previousUna: 
   if (advanced) {
     told.passes(tcb);
     if (sent.acknowledge(snd.una, told) > 0) cutByAck(tcb, lx);
-    if (tcb.mtuSearch.probeBytes > 0) noteProbeArrived(tcb, lx, now);
   }
   lx.hasAckedNone = advanced && told.acked === 0;
   // Passed by, it would seem to lie ahead after 2 GiB.
   if (lx.state === "open" && seqGt(snd.una, lx.highSeq)) lx.highSeq = justBefore(snd.una);
   if (advanced && !sack.enabled && told.acked > 0) removeRenoSacks(tcb, lx, told.acked);
   const rttUs = measure(tcb, lx, now);
+  if (advanced) linuxProbeAcked(tcb, lx, now);
   if (advanced) afterRepeatedSyn(tcb);
   tcb.batch.holdsNow = false;
   if (told.hasLowest && sack.enabled && seqLt(told.lowestAcked, priorFack)) noteReordering(tcb, lx, told.lowestAcked);
@@ -210,9 +210,12 @@ function otherwise(tcb: Tcb, lx: LinuxControl, advanced: boolean, dupAcks: numbe
     tryToOpen(tcb, lx, ece, now);
     return false;
   }
-  const isProbe = tcb.mtuSearch.probeBytes > 0 && tcb.snd.una === tcb.mtuSearch.probeSeq;
-  if (isProbe && (lx.state === "open" || lx.state === "disorder")) {
-    probeFailed(tcb, lx);
+  const { mtuSearch } = tcb;
+  const probe = mtuSearch.probeBytes > 0 ? tcb.sent.find(mtuSearch.probeSeq) : undefined;
+  if ((lx.state === "open" || lx.state === "disorder") && probe !== undefined && probe === tcb.sent.first) {
+    // A probe of the path MTU that is lost is no loss to recovery (RFC 4821 §7.6).
+    linuxProbeLost(tcb);
+    lx.window++;
     simpleRetransmit(tcb, lx, now);
     return false;
   }
@@ -283,7 +286,7 @@ function whileInLoss(tcb: Tcb, lx: LinuxControl, advanced: boolean, dupAcks: num
     } else if (advanced && !recovered) {
       lx.highSeq = snd.max;
       // New data tells more than a repetition (RFC 5682 §2.1 step 2b).
-      const hasNew = seqGt(tcb.dataEnd, snd.max) && seqDiff(snd.nxt, snd.una) < snd.wnd;
+      const hasNew = seqGt(tcb.dataEnd, snd.max) && seqDiff(snd.nxt, snd.una) < told.window;
       if (hasNew) {
         lx.repetition = "new-first";
         return false;

@@ -9,7 +9,7 @@
 import { seqAdd } from "../base/seq.js";
 import type { Micros } from "../base/time.js";
 import { headerBytes } from "./emit.js";
-import { beginLinuxMtuProbing } from "./linux-mtu-probing.js";
+import { beginLinuxSearch } from "./linux-mtu-probing.js";
 import { largestMtu, lostForSize, RAISE_AFTER, usePathMtu } from "./path-mtu.js";
 import type { SentSegment } from "./sent-list.js";
 import type { Tcb } from "./tcb.js";
@@ -27,6 +27,10 @@ export class MtuSearch {
   /** The probe that is outstanding; 0 when none is. */
   probeBytes = 0;
   probeSeq = 0;
+  /** Linux: where it ends; when the search began; and what bounds segments so far, 0 for nothing. */
+  probeEnd = 0;
+  searchedAt: Micros = 0;
+  bound = 0;
   /** It was delivered. */
   passed = false;
   /** Of the size that is being tried, so many did not arrive. */
@@ -110,7 +114,7 @@ export function beginMtuSearch(tcb: Tcb, hopeful: boolean): void {
 /** `mtuProbing` 2, when the handshake is done: begins with a size that nearly every path carries (RFC 4821 §7.2). */
 export function beginWithSmallMtu(tcb: Tcb): void {
   if (tcb.config.sender === "linux") {
-    beginLinuxMtuProbing(tcb);
+    beginLinuxSearch(tcb);
     return;
   }
   const base = tcb.local.family === 4 ? BASE_MTU : BASE_MTU_V6;

@@ -21,12 +21,13 @@ import {
   joinsSmall,
   noteWindowUse,
   pushes,
+  recordEnd,
   repeatsBatch,
   separateLast,
 } from "./linux-batch.js";
 import type { LinuxControl } from "./linux-control.js";
 import { awaitsThird, synAckDeadline } from "./linux-fast-open.js";
-import { linuxProbeDue } from "./linux-mtu-probing.js";
+import { linuxProbeDue, linuxProbeSent } from "./linux-mtu-probing.js";
 import { congestionWindow, flight, noteRepetition, rtoOfHead, startTlp, tlpDue } from "./loss-recovery.js";
 import { mtuProbeDue, mtuProbeRepeated, mtuProbeSent } from "./mtu-probing.js";
 import type { OutgoingPacket } from "./outgoing-packet.js";
@@ -136,7 +137,8 @@ function sendSyn(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   acknowledged(tcb);
   notOfConnection(tcb);
   tcb.transmitMarks?.noteSent(tcb, now);
-  if (repeated) tcb.counters.retransmits++;
+  // To Linux the SYN-ACK of a simultaneous open is no repetition.
+  if (repeated && (tcb.config.sender !== "linux" || !answer || tcb.passive)) tcb.counters.retransmits++;
   if (awaitsThird(tcb)) {
     if (tcb.timers.retransmission === NEVER) tcb.timers.retransmission = synAckDeadline(tcb, now);
     return true;
@@ -239,7 +241,8 @@ function sendTailLossProbe(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean 
   }
   recovery.tlpActive = true;
   tcb.counters.tailLossProbes++;
-  const room = Math.min(seqDiff(tcb.dataEnd, snd.nxt), snd.wnd - seqDiff(snd.nxt, snd.una), segmentBytes(tcb));
+  const queued = Math.min(seqDiff(tcb.dataEnd, snd.nxt), recordEnd(tcb));
+  const room = Math.min(queued, snd.wnd - seqDiff(snd.nxt, snd.una), segmentBytes(tcb));
   // FIN, too, is new.
   const isFin = room === 0 && tcb.linuxSender !== undefined && isFinAlone(tcb);
   recovery.tlpRetransmitted = room <= 0 && !isFin;
@@ -275,8 +278,8 @@ function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   if (now >= tcb.pathMtu.raiseAt) raisePathMtu(tcb, queued, room, now);
   const unused = congestionWindow(tcb) - flight(tcb);
   if (tcb.mtuSearch.active) {
-    const { linuxSender: lx } = tcb;
-    const probe = lx === undefined ? mtuProbeDue(tcb, queued, room, unused) : linuxProbeDue(tcb, lx, queued, room);
+    const lx = tcb.linuxSender;
+    const probe = lx === undefined ? mtuProbeDue(tcb, queued, room, unused) : linuxProbeDue(tcb, lx, queued, room, now);
     if (probe > 0) return !isPaced(tcb, now) && sendMtuProbe(tcb, now, out, probe);
     if (probe < 0) {
       tcb.recovery.limitedUntil = snd.max;
@@ -317,9 +320,16 @@ function sendBatch(tcb: Tcb, lx: LinuxControl, queued: number, room: number, now
 
 /** A segment larger than those that are known to pass (RFC 4821 §7.3). */
 function sendMtuProbe(tcb: Tcb, now: Micros, out: OutgoingPacket, length: number): boolean {
-  mtuProbeSent(tcb, tcb.snd.nxt, length);
-  if (tcb.linuxSender !== undefined) tcb.linuxSender.window--;
-  return sendData(tcb, now, out, length, NOTE_MTU_PROBE);
+  if (tcb.linuxSender === undefined) {
+    mtuProbeSent(tcb, tcb.snd.nxt, length);
+    return sendData(tcb, now, out, length, NOTE_MTU_PROBE);
+  }
+  linuxProbeSent(tcb, tcb.linuxSender, tcb.snd.nxt, length);
+  // Smaller than others it may be, but it is no small segment to Nagle.
+  const { hasSmall, smallEnd } = tcb.batch;
+  sendData(tcb, now, out, length, NOTE_MTU_PROBE);
+  Object.assign(tcb.batch, { hasSmall, smallEnd });
+  return true;
 }
 
 /** Also what tells a probe from a segment that is too large by mistake. */
@@ -382,7 +392,9 @@ function sendAgain(
   isProbe = false,
   paced?: number,
 ): boolean {
-  if (tcb.mtuSearch.probeBytes > 0) mtuProbeRepeated(tcb, segment, now);
+  // Whatever leaves again, Linux hears nothing of a probe any more.
+  if (tcb.linuxSender !== undefined) tcb.mtuSearch.probeBytes = 0;
+  else if (tcb.mtuSearch.probeBytes > 0) mtuProbeRepeated(tcb, segment, now);
   const most = segmentBytes(tcb);
   const { end } = segment;
   if (segment.length > most + 1 || (segment.length > most && seqDiff(tcb.dataEnd, segment.seq) > most))
@@ -390,7 +402,9 @@ function sendAgain(
   if (tcb.linuxSender !== undefined && segment.length < most) push = joinsSmall(tcb, segment, most) || push;
   // FIN at its end is no byte of the queue.
   const data = Math.min(segment.length, Math.max(0, seqDiff(tcb.dataEnd, segment.seq)));
-  emitData(tcb, now, out, segment.seq, data, note, tcb.linuxSender === undefined ? undefined : push && seqGe(segment.end, end));
+  // Note: Linux takes no FIN along that left behind it.
+  if (tcb.linuxSender === undefined) emitData(tcb, now, out, segment.seq, data, note);
+  else emitData(tcb, now, out, segment.seq, data, note, push && seqGe(segment.end, end), segment.length > data);
   tcb.sent.resend(segment, now, isProbe);
   if (paced !== 0) pace(tcb, paced ?? segment.length, now);
   tcb.rate.sent(segment, false, now);
@@ -404,10 +418,19 @@ function sendAgain(
 }
 
 /** Writes a segment of data, with FIN if it reaches the end of the queue and FIN is due. Returns where it ends. */
-function emitData(tcb: Tcb, now: Micros, out: OutgoingPacket, seq: number, data: number, note: string, push?: boolean): number {
+function emitData(
+  tcb: Tcb,
+  now: Micros,
+  out: OutgoingPacket,
+  seq: number,
+  data: number,
+  note: string,
+  push?: boolean,
+  mayEnd = true,
+): number {
   const offset = seqDiff(seq, tcb.dataStart);
   const last = offset + data >= tcb.sendQueue.length;
-  const fin = tcb.finQueued && last && finMayGo(tcb, seq, data);
+  const fin = mayEnd && tcb.finQueued && last && finMayGo(tcb, seq, data);
   let flags = ACK;
   if (fin) flags |= FIN;
   if (push === true && data === 0) flags |= PSH;
@@ -533,7 +556,8 @@ function sendStrayReset(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   pending.strayReset = false;
   if (pending.strayResetHasAck) emitSegment(tcb, out, now, RST | ACK, 0, pending.strayResetSeq, 0, 0, 0, NOTE_STRANGER);
   else emitSegment(tcb, out, now, RST, pending.strayResetSeq, 0, 0, 0, 0, NOTE_STRAY);
-  notOfConnection(tcb);
+  // Note: Linux sends it by another socket.
+  if (tcb.config.sender === "linux") tcb.counters.segmentsOut--;
   pending.strayResetIsPlain = false;
   pending.strayResetHasAck = false;
   return true;

@@ -10,6 +10,7 @@ import { MINUTE, type Micros, NEVER, SECOND } from "../base/time.js";
 import type { IcmpError } from "../wire/icmp.js";
 import { headerBytes } from "./emit.js";
 import { synTimeout } from "./fast-open.js";
+import { linuxMtuAfterTimeout } from "./linux-mtu-probing.js";
 import { simpleRetransmit } from "./linux-recovery.js";
 import { beginMtuSearch, maySearchMtu, mtuProbeTooBig } from "./mtu-probing.js";
 import type { SentSegment } from "./sent-list.js";
@@ -73,7 +74,10 @@ export function sendMss(tcb: Tcb): number {
   const mtu = Math.min(config.mtuBytes, pathMtu.bytes);
   const optionBytes = tcb.ts.enabled ? 12 : 0;
   const most = Math.max(1, Math.min(pathMtu.peerMss, mtu - headerBytes(tcb), config.mssBytes) - optionBytes);
-  return config.sender === "linux" ? withinHalfWindow(tcb, most, optionBytes) : most;
+  if (config.sender !== "linux") return most;
+  const { bound } = tcb.mtuSearch;
+  const within = withinHalfWindow(tcb, most, optionBytes);
+  return bound > 0 ? Math.min(within, bound - headerBytes(tcb) - optionBytes) : within;
 }
 
 /** Linux cuts segments so that two fit in the largest window that the peer has shown (tcp_bound_to_half_wnd). */
@@ -164,6 +168,10 @@ function repeatSynAlone(tcb: Tcb): void {
 /** The retransmission timer has expired `tcb.backoffs` times in a row, all will be sent again: may the size be the reason? */
 export function pathMtuAfterTimeout(tcb: Tcb, now: Micros): void {
   const { pathMtu, sent } = tcb;
+  if (tcb.linuxSender !== undefined) {
+    linuxMtuAfterTimeout(tcb, tcb.linuxSender, now);
+    return;
+  }
   if (pathMtu.pending !== 0) {
     lower(tcb, pathMtu.pending, now + RAISE_AFTER, false);
     return;

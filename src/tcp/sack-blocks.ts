@@ -51,6 +51,19 @@ export class SackBlocks {
     this.dsackDue = false;
   }
 
+  /**
+   * The same for what `[start, end)` brings into order, with the first part of it in view already: that is made longer by what touches it,
+   * and kept otherwise. Note: Linux does so (tcp_dsack_extend).
+   */
+  extend(ranges: RangeSet, start: number, end: number): void {
+    const { dsackStart, dsackEnd, dsackDue } = this;
+    this.overlap(ranges, start, end);
+    if (!dsackDue) return;
+    const touches = seqLe(this.dsackStart, dsackEnd) && seqLe(dsackStart, this.dsackEnd);
+    this.dsackStart = touches ? seqMin(this.dsackStart, dsackStart) : dsackStart;
+    this.dsackEnd = touches ? seqMax(this.dsackEnd, dsackEnd) : dsackEnd;
+  }
+
   /** Blocks that are to be told, as many as fit beside timestamps. */
   blocksDue(tcb: Tcb): number {
     if (!this.enabled || (tcb.outOfOrder.size === 0 && !this.dsackDue)) return 0;

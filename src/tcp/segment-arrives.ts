@@ -105,7 +105,11 @@ function synSent(tcb: Tcb, seg: Segment, now: Micros): string {
   takeSynAck(tcb, seg);
   if (!hasAck) {
     // Simultaneous open: our SYN goes out again, with the ACK (MUST-10). Note: Linux repeats no cookie.
-    if (tcb.linux !== undefined) tcb.fastOpen.cookie = undefined;
+    if (tcb.linux !== undefined) {
+      tcb.fastOpen.cookie = undefined;
+      // Note: and scales its windows though the peer did not ask for it, which RFC 7323 §2.2 forbids.
+      if (tcb.config.windowScaling) tcb.rcv.windShift = tcb.linux.shift;
+    }
     snd.nxt = tcb.iss;
     setState(tcb, "SYN-RECEIVED", "rcv SYN: simultaneous open", now);
     return "SYN: simultaneous open";

@@ -16,7 +16,7 @@ import { fail, setState } from "./set-state.js";
 import { isSynchronized } from "./state.js";
 import type { Tcb } from "./tcb.js";
 import { deadline } from "./user-calls.js";
-import { patience, patienceEnd, windowPatienceEnd } from "./user-timeout.js";
+import { closedEnd, patience, patienceEnd, windowPatienceEnd } from "./user-timeout.js";
 
 /** Runs every timer whose deadline has come; calling early does nothing. */
 export function handleTimeout(tcb: Tcb, now: Micros): void {
@@ -108,7 +108,7 @@ function givesUp(tcb: Tcb, now: Micros): boolean {
     return true;
   }
   const isTired = isSynchronized(tcb.state) && tcb.backoffs >= tcb.config.retransmitLimit;
-  if (now < patienceEnd(tcb) && !isTired) return false;
+  if (now < patienceEnd(tcb) && now < closedEnd(tcb) && !isTired) return false;
   giveUp(tcb, tcb.softError ?? "ETIMEDOUT", "R2: no answer to any repetition", now);
   return true;
 }

@@ -47,7 +47,16 @@ export function windowPatienceEnd(tcb: Tcb): Micros {
 /** When the retransmission timer expires that is `due` by itself. Note: Linux asks when it has expired, but for what the user has set. */
 export function withinPatience(tcb: Tcb, due: Micros): Micros {
   if (countsTimeouts(tcb) && tcb.config.userTimeoutUs === NEVER) return due;
-  return Math.min(due, patienceEnd(tcb));
+  return Math.min(due, patienceEnd(tcb), closedEnd(tcb));
+}
+
+/**
+ * When what was sent into a window that has closed since is given up: by the user's time from its first repetition on, whatever the peer
+ * answers (tcp_rtx_probe0_timed_out); NEVER where that does not hold.
+ */
+export function closedEnd({ linuxSender, snd, config }: Tcb): Micros {
+  if (linuxSender === undefined || snd.wnd > 0 || linuxSender.repeatedAt < 0) return NEVER;
+  return linuxSender.repeatedAt + config.userTimeoutUs;
 }
 
 function countsTimeouts(tcb: Tcb): boolean {

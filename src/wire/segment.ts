@@ -61,6 +61,8 @@ export class Segment {
   readonly sack = new Uint32Array(8);
   sackCount = 0;
   /** Bytes of a Fast Open cookie in `bytes`; -1 when absent. */
+  /** A signature (RFC 2385), whatever it is worth. */
+  hasMd5 = false;
   fastOpenOffset = 0;
   fastOpenLength = -1;
   /** It came in the experimental option with the number 0xF989, as before RFC 7413 (§4.1.1); answered in the same form. */
@@ -102,6 +104,7 @@ export function parseSegment(segment: Segment, bytes: Uint8Array, offset: number
   segment.sackPermitted = false;
   segment.hasTimestamps = false;
   segment.sackCount = 0;
+  segment.hasMd5 = false;
   segment.fastOpenLength = -1;
   segment.fastOpenExperimental = false;
   segment.accEcnFields = -1;
@@ -156,6 +159,9 @@ function readOption(segment: Segment, bytes: Uint8Array, at: number, kind: numbe
         segment.tsVal = getU32(bytes, at + 2);
         segment.tsEcr = getU32(bytes, at + 6);
       }
+      break;
+    case OPTION_MD5:
+      segment.hasMd5 = true;
       break;
     case OPTION_FAST_OPEN:
       // None to ask for a cookie, else 4 to 16 bytes, even; others must be ignored (RFC 7413 §4.1.1).

@@ -95,7 +95,7 @@ describe("what a command asks for", () => {
     ["tcp_reflect_tos=1", { reflectsTos: true }],
     ["tcp_thin_linear_timeouts=1", { thinLinearTimeouts: true }],
     ["tcp_min_snd_mss=100", { leastPeerMss: 100 }],
-    ["tcp_base_mss=1024", {}],
+    ["tcp_base_mss=500", { mtuBaseMss: 500 }],
   ])("sysctl net.ipv4.%s", (text, connection) => {
     expect(readCommand(`sysctl -q net.ipv4.${text}`).connection).toEqual(connection);
   });
@@ -123,7 +123,7 @@ describe("what a command asks for", () => {
     ["nstat | grep -q TcpExt", 'the command "nstat | grep -q TcpExt"'],
     ["sysctl -p file", 'the command "sysctl -p file"'],
     ["./other.sh a", 'the command "./other.sh a"'],
-    ["sysctl net.ipv4.tcp_base_mss=500", "sysctl net.ipv4.tcp_base_mss=500"],
+    ["sysctl net.ipv4.tcp_probe_threshold=500", "sysctl net.ipv4.tcp_probe_threshold=500"],
     ["sysctl net.ipv4.tcp_fastopen_key=x", "sysctl net.ipv4.tcp_fastopen_key=x"],
     ["sysctl net.ipv4.tcp_sack=$Y", "sysctl net.ipv4.tcp_sack=$Y: a variable of a shell"],
     ["sysctl net.ipv4.tcp_nothing=1", "sysctl net.ipv4.tcp_nothing"],
