@@ -12,7 +12,7 @@ import { Connection } from "../tcp/connection.js";
 import type { OutgoingPacket } from "../tcp/outgoing-packet.js";
 import type { IpAddress } from "../wire/address.js";
 import { IcmpError, parseIcmpError } from "../wire/icmp.js";
-import { IpPacket, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, parseIpPacket } from "../wire/ip-packet.js";
+import { IpPacket, isOneHost, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, parseIpPacket } from "../wire/ip-packet.js";
 import { parseSegment, Segment, verifyChecksum } from "../wire/segment.js";
 import { ACK, RST, SYN } from "../wire/tcp-flags.js";
 import type { StackChanges, StackConfig } from "./config.js";
@@ -585,17 +585,6 @@ const LARGEST_UNSCALED_WINDOW = 0xffff;
 
 function isPort(port: number): boolean {
   return Number.isInteger(port) && port > 0 && port < 65_536;
-}
-
-function isOneHost(packet: IpPacket): boolean {
-  const { source, destination } = packet;
-  return (
-    !source.isMulticast() &&
-    !source.isBroadcast() &&
-    !source.isUnspecified() &&
-    !destination.isMulticast() &&
-    !destination.isBroadcast()
-  );
 }
 
 function overlaps(a: IpAddress, b: IpAddress): boolean {

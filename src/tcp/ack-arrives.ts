@@ -33,6 +33,8 @@ export function processAck(tcb: Tcb, seg: Segment, now: Micros): string {
     ackForRecovery(tcb, seg, before, false, now);
     if (isThird && tcb.linuxSender !== undefined) thirdArrived(tcb, tcb.linuxSender, now);
     afterAck(tcb, finAcked, now);
+    // Note: Linux probes for no tail before an ACK has covered data.
+    if (isThird && snd.una === before) tcb.timers.tlp = NEVER;
     updateWindow(tcb, seg, now);
     if (finAcked) return afterFin(tcb, seg, now);
     return "";

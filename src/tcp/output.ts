@@ -26,7 +26,7 @@ import {
   separateLast,
 } from "./linux-batch.js";
 import type { LinuxControl } from "./linux-control.js";
-import { awaitsThird, synAckDeadline } from "./linux-fast-open.js";
+import { ackedBefore, awaitsThird, synAckDeadline } from "./linux-fast-open.js";
 import { linuxProbeDue, linuxProbeSent } from "./linux-mtu-probing.js";
 import { congestionWindow, flight, noteRepetition, rtoOfHead, startTlp, tlpDue } from "./loss-recovery.js";
 import { mtuProbeDue, mtuProbeRepeated, mtuProbeSent } from "./mtu-probing.js";
@@ -274,7 +274,7 @@ function sendNewData(tcb: Tcb, now: Micros, out: OutgoingPacket): boolean {
   const queued = seqDiff(tcb.dataEnd, snd.nxt);
   // Beyond the data only FIN is left; beyond FIN nothing.
   if (queued < 0 || (queued === 0 && !tcb.finQueued)) return false;
-  const room = snd.wnd - seqDiff(snd.nxt, snd.una);
+  const room = snd.wnd - seqDiff(snd.nxt, ackedBefore(tcb));
   if (now >= tcb.pathMtu.raiseAt) raisePathMtu(tcb, queued, room, now);
   const unused = congestionWindow(tcb) - flight(tcb);
   if (tcb.mtuSearch.active) {

@@ -75,6 +75,7 @@ function fastOpenText(tcb: Tcb, seg: Segment, now: Micros): string {
     rcv.adv = seqAdd(rcv.nxt, tcb.linux.window);
   }
   tcb.fastOpen.rcvNxt = rcv.nxt;
+  if (tcb.linuxSender !== undefined) largestWindowGrew(tcb);
   tcb.fastOpen.synDataAcked = rcv.nxt !== seqAdd(tcb.irs, 1);
   return "SYN with a good Fast Open cookie: its data goes to the user at once";
 }

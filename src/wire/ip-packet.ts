@@ -134,3 +134,15 @@ function parseIpv6(packet: IpPacket, bytes: Uint8Array, offset: number, length: 
   packet.payloadLength = end - at;
   return "";
 }
+
+/** Whether a packet goes from one host to one host: nothing else is answered (RFC 9293 MUST-57, MUST-63). */
+export function isOneHost(packet: IpPacket): boolean {
+  const { source, destination } = packet;
+  return (
+    !source.isMulticast() &&
+    !source.isBroadcast() &&
+    !source.isUnspecified() &&
+    !destination.isMulticast() &&
+    !destination.isBroadcast()
+  );
+}
