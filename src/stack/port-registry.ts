@@ -1,8 +1,10 @@
 /** Local ports in use, with the reservation that each holds outside the stack. */
 import { RawTcpError } from "../base/errors.js";
-import type { IpAddress } from "../wire/address.js";
-import { formatEndpoint } from "../wire/address.js";
+import { formatEndpoint, type IpAddress, parseAddress } from "../wire/address.js";
 import type { PortHolder } from "./config.js";
+
+const EVERY_IPV4 = parseAddress("0.0.0.0");
+const EVERY_IPV6 = parseAddress("::");
 
 interface Reservation {
   readonly address: IpAddress;
@@ -91,6 +93,16 @@ export class PortRegistry {
 
   isHeld(port: number): boolean {
     return this.#ports.has(port);
+  }
+
+  /**
+   * Whether packets for that address and port are ours. The same port of another address of this host may be another process's, and a
+   * raw socket sees its packets too.
+   */
+  speaksFor(address: IpAddress, port: number): boolean {
+    if (!this.#ports.has(port)) return false;
+    const everywhere = address.family === 4 ? EVERY_IPV4 : EVERY_IPV6;
+    return this.#held.has(formatEndpoint(address, port)) || this.#held.has(formatEndpoint(everywhere, port));
   }
 
   /** One set, which lives: it is the present one at any time. */

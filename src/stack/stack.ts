@@ -366,7 +366,7 @@ export class Stack implements ListenerHost {
   #noConnection(packet: IpPacket, segment: Segment, now: Micros, lastSeq?: number): string {
     const listener = this.#findListener(packet.destination, segment.destinationPort);
     if (listener === undefined) {
-      if (this.#config.ownsAddresses !== true && !this.#ports.isHeld(segment.destinationPort)) {
+      if (this.#config.ownsAddresses !== true && !this.#ports.speaksFor(packet.destination, segment.destinationPort)) {
         this.counters.notOurs++;
         return "not ours";
       }

@@ -113,3 +113,28 @@ it("the koffi backend carries a session as the add-on does", async () => {
     guard.close();
   }
 });
+
+it("two sessions with the same port of two addresses leave each other's peers in peace, though raw sockets see both", async () => {
+  const pair = await Promise.all(
+    [LOOPBACK, VETH].map(async (path) => {
+      const peer = world.peer(path);
+      const live = await world.session(path, { guard: "bpf" });
+      const stream = live.connect(await peer.listen(path.kernel), { localPort: 45_000 });
+      const received = intake(stream);
+      await once(stream, "connect");
+      return { live, stream, received, kernel: await peer.accept(stream) };
+    }),
+  );
+  await Promise.all(
+    pair.map(async ({ live, stream, received, kernel }, i) => {
+      stream.end(pattern(i, 100_000));
+      await kernel.until("end");
+      expect(kernel.sha256).toBe(sha256(pattern(i, 100_000)));
+      await kernel.write(i + 5, 100_000);
+      await kernel.end();
+      expect(await received.done).toBe(sha256(pattern(i + 5, 100_000)));
+      await live.session.driver.whenIdle();
+    }),
+  );
+  expect(await world.resets.take()).toEqual({ kernel: [], ours: 0 });
+});

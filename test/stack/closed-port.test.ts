@@ -74,6 +74,20 @@ describe("on an address that the kernel shares", () => {
     expect(rig.inject({ fromPort: 4000, toPort: 5000, seq: 1, flags: SYN })).toMatchObject([{ flags: "R.", toPort: 4000 }]);
   });
 
+  it("the same port of another address is not: another process may hold it, and a raw socket sees its packets too", () => {
+    const rig = new Rig({ ownsAddresses: false });
+    rig.stack.connect({ local: LOCAL, localPort: 5000, remote: address(1), remotePort: 80 }, rig.now);
+    rig.drain();
+    const packet = tcpPacket({ fromPort: 4000, to: address(9), toPort: 5000, seq: 1, ack: 1, flags: ACK });
+    expect(rig.give(packet)).toBe("not ours");
+    expect(rig.drain()).toEqual([]);
+    // A listener at every address speaks for each of them.
+    rig.stack.listen({ address: parseAddress("0.0.0.0"), port: 6000 });
+    expect(rig.inject({ fromPort: 4000, to: address(9), toPort: 6000, seq: 1, ack: 1, flags: ACK })).toMatchObject([
+      { flags: "R" },
+    ]);
+  });
+
   it("a listener's port is answered with RST again once the listener is gone and the port released", () => {
     const rig = new Rig({ ownsAddresses: false });
     const listener = rig.stack.listen({ address: LOCAL, port: 80 });
