@@ -177,9 +177,9 @@ describe("20 captures of kernels on a path that loses segments", () => {
     expect(differences(ours, tsharkFlags(fileOf(port)))).toEqual([]);
     const [one] = ours.connections;
     expect([one?.handshake.name, one?.close.name(one.ends), one?.close.first]).toEqual(["three-way", "four-segment", 0]);
-    // tcpdump itself may lose packets on a busy machine.
-    if (framesOf(ours, ({ kind }) => kind === "unseen-acked").length === 0)
-      expect([one?.ways[0].goodBytes, one?.ways[1].goodBytes]).toEqual([SENT, ANSWER]);
+    // tcpdump itself may lose packets on a busy machine: what our kernel sends is complete before it, so a gap there is tcpdump's.
+    const missed = framesOf(ours, ({ kind, end }) => kind === "unseen-acked" || (kind === "gap" && end === 0));
+    if (missed.length === 0) expect([one?.ways[0].goodBytes, one?.ways[1].goodBytes]).toEqual([SENT, ANSWER]);
   });
 });
 
